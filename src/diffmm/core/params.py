@@ -1,0 +1,131 @@
+"""Parameters live in physical units; only the optimiser sees the unconstrained line.
+
+Each `Params` field states its domain, unit and trainability once, where it is declared.
+`unconstrain` returns the same class in unconstrained values; `constrain` undoes it.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+
+T = TypeVar("T", bound=eqx.Module)
+
+
+class Domain(NamedTuple):
+    """A smooth bijection from the real line onto a set, applied elementwise.
+
+    **Attributes:**
+
+    - `name`: how the set is written in a report.
+    - `forward`: unconstrained value to physical value.
+    - `inverse`: physical value to unconstrained value.
+    - `contains`: elementwise membership of a physical value (open sets; NaN is in none).
+    """
+
+    name: str
+    forward: Callable[[Array], Array]
+    inverse: Callable[[Array], Array]
+    contains: Callable[[Array], Array]
+
+
+REAL = Domain("real", lambda x: x, lambda y: y, jnp.isfinite)
+POSITIVE = Domain(
+    "positive",
+    jax.nn.softplus,
+    lambda y: y + jnp.log(-jnp.expm1(-y)),
+    lambda y: (y > 0) & jnp.isfinite(y),
+)
+
+
+def interval(low: float, high: float) -> Domain:
+    """The open interval `(low, high)` by a scaled logistic; `low < high` or `ValueError`."""
+    if not low < high:
+        raise ValueError(f"interval needs low < high; found ({low}, {high}); swap the two ends")
+    width = high - low
+    return Domain(
+        f"({low:g}, {high:g})",
+        lambda x: low + width * jax.nn.sigmoid(x),
+        lambda y: jnp.log(y - low) - jnp.log(high - y),
+        lambda y: (y > low) & (y < high),
+    )
+
+
+UNIT = interval(0.0, 1.0)
+
+
+def param(
+    domain: Domain = REAL, *, unit: str = "1", trainable: bool = True, level: bool = False
+) -> Any:
+    """Declare a parameter field.
+
+    Args:
+        domain: the set of its physical values.
+        unit: physical unit, `"1"` when dimensionless.
+        trainable: whether an optimiser may move it; a frozen leaf carries no gradient.
+        level: whether it is a price level, which re-anchoring shifts.
+    """
+    return eqx.field(
+        metadata={"domain": domain, "unit": unit, "trainable": trainable, "level": level}
+    )
+
+
+def declarations(params: eqx.Module, prefix: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Dotted path and declaration of every leaf, in leaf order.
+
+    Raises:
+        TypeError: for a field that was not declared with `param`.
+    """
+    for field in dataclasses.fields(params):
+        path, value = f"{prefix}{field.name}", getattr(params, field.name)
+        if isinstance(value, eqx.Module):
+            yield from declarations(value, f"{path}.")
+        elif "domain" in field.metadata:
+            yield path, field.metadata
+        else:
+            raise TypeError(
+                f"{type(params).__name__}.{field.name} has no domain and unit; "
+                "declare it with param(DOMAIN, unit=...)"
+            )
+
+
+def _map(fn: Callable[[Array, Mapping[str, Any]], Any], params: T) -> T:
+    leaves, structure = jax.tree.flatten(params)
+    pairs = zip(leaves, declarations(params), strict=True)
+    return jax.tree.unflatten(structure, [fn(x, declared) for x, (_, declared) in pairs])
+
+
+def unconstrain(params: T) -> T:
+    """Physical units to the unconstrained line."""
+    return _map(lambda x, declared: declared["domain"].inverse(x), params)
+
+
+def constrain(raw: T) -> T:
+    """The unconstrained line to physical units; a frozen leaf carries no gradient."""
+
+    def leaf(x: Array, declared: Mapping[str, Any]) -> Array:
+        y = declared["domain"].forward(x)
+        return y if declared["trainable"] else jax.lax.stop_gradient(y)
+
+    return _map(leaf, raw)
+
+
+def trainable(params: T) -> T:
+    """The same structure holding `True` where the optimiser may move the leaf."""
+    return _map(lambda x, declared: declared["trainable"], params)
+
+
+def violations(params: eqx.Module) -> list[str]:
+    """One sentence for each leaf outside its domain; empty when all are inside."""
+    found = []
+    for leaf, (path, declared) in zip(jax.tree.leaves(params), declarations(params), strict=True):
+        if not bool(jnp.all(declared["domain"].contains(leaf))):
+            found.append(
+                f"{path} = {leaf} {declared['unit']}: expected a {declared['domain'].name} value"
+            )
+    return found
