@@ -1,0 +1,17 @@
+"""What the venue told us: typed messages in exact integers, instruments, and the Event record."""
+
+from .event import (
+    Account as Account,
+    ASK as ASK,
+    BID as BID,
+    Book as Book,
+    Context as Context,
+    Event as Event,
+    Fill as Fill,
+    Kind as Kind,
+    Orders as Orders,
+    Reference as Reference,
+    Rules as Rules,
+    SIDE_SIGN as SIDE_SIGN,
+    Trade as Trade,
+)

@@ -1,0 +1,149 @@
+"""The one record that enters the compiled step: what the venue told us, in fixed shapes.
+
+Coordinates: a price is `1e4 * log(P / anchor)` in bp, a size is USD notional at the anchor, a time
+is a duration in s. Axis `side` is `(bid, ask)`. The host encoder merges messages into the current
+book in exact integers, so every row carries the whole book as known, our own size excluded.
+"""
+
+import enum
+
+import equinox as eqx
+from jaxtyping import Array, Bool, Float, Int32
+
+
+BID, ASK = 0, 1
+SIDE_SIGN = (-1.0, 1.0)
+"""`s` of the model: -1 for our bid, +1 for our ask."""
+
+
+class Kind(enum.IntEnum):
+    """What an event row brings."""
+
+    PADDING = 0
+    BOOK = 1
+    BBO = 2
+    TRADE = 3
+    REFERENCE = 4
+    CONTEXT = 5
+    OWN = 6
+    PARAMS = 7
+    ANCHOR = 8
+    TIMER = 9
+
+
+class Book(eqx.Module):
+    """Displayed levels from the touch outwards, our own size excluded.
+
+    **Attributes:**
+
+    - `price_bp`: level prices; an invalid level repeats the last valid one.
+    - `usd`: displayed notional, zero where invalid.
+    - `age_s`: age of each level's information.
+    - `is_valid`: whether the level exists.
+    """
+
+    price_bp: Float[Array, "side levels"]
+    usd: Float[Array, "side levels"]
+    age_s: Float[Array, "side levels"]
+    is_valid: Bool[Array, "side levels"]
+
+
+class Trade(eqx.Module):
+    """One public print, or zero size. `sign` is +1 for a buying taker, -1 for a selling one."""
+
+    price_bp: Float[Array, ""]
+    usd: Float[Array, ""]
+    sign: Float[Array, ""]
+
+
+class Reference(eqx.Module):
+    """The reference instrument's mid about its own anchor; `is_valid` false means no feed."""
+
+    mid_bp: Float[Array, ""]
+    half_spread_bp: Float[Array, ""]
+    age_s: Float[Array, ""]
+    is_valid: Bool[Array, ""]
+
+
+class Context(eqx.Module):
+    """Venue context: forecast hourly funding rate (fraction), open interest, settlement clock."""
+
+    funding_rate_1h: Float[Array, ""]
+    open_interest_usd: Float[Array, ""]
+    mark_bp: Float[Array, ""]
+    settlement_s: Float[Array, ""]
+    is_valid: Bool[Array, ""]
+
+
+class Fill(eqx.Module):
+    """One of our fills, or zero size. `sign` is s: +1 our ask was lifted, -1 our bid was hit."""
+
+    price_bp: Float[Array, ""]
+    usd: Float[Array, ""]
+    sign: Float[Array, ""]
+    ahead_usd: Float[Array, ""]
+
+
+class Orders(eqx.Module):
+    """Our live orders by slot: remaining notional, estimated queue ahead, age."""
+
+    price_bp: Float[Array, "side slots"]
+    usd: Float[Array, "side slots"]
+    ahead_usd: Float[Array, "side slots"]
+    age_s: Float[Array, "side slots"]
+    is_live: Bool[Array, "side slots"]
+
+
+class Account(eqx.Module):
+    """Inputs from the integer ledger or the command line, never from Params.
+
+    **Attributes:**
+
+    - `position_usd`: signed inventory q at the anchor, long positive.
+    - `wealth_usd`: account value W.
+    - `room_usd`: inventory room q_max, a hard limit on |q|.
+    - `gamma_limit_usd`: limit on the ladder's Gamma exposure.
+    - `maker_fee_bp`, `taker_fee_bp`: rebates negative.
+    """
+
+    position_usd: Float[Array, ""]
+    wealth_usd: Float[Array, ""]
+    room_usd: Float[Array, ""]
+    gamma_limit_usd: Float[Array, ""]
+    maker_fee_bp: Float[Array, ""]
+    taker_fee_bp: Float[Array, ""]
+
+
+class Rules(eqx.Module):
+    """Exchange rules in engine units: price step near the touch, lot and minimum notional."""
+
+    tick_bp: Float[Array, ""]
+    lot_usd: Float[Array, ""]
+    min_notional_usd: Float[Array, ""]
+
+
+class Event(eqx.Module):
+    """One row. A padded row (`is_valid` false) leaves every state unchanged.
+
+    **Attributes:**
+
+    - `dt_s`: receive time since the previous row.
+    - `age_s`: measured age of this instrument's newest message.
+    - `shift_bp`: re-anchoring shift that every price level takes at this row, normally 0.
+    - `wake`: whether the quotes are evaluated at this row (host's choice from data only).
+    """
+
+    kind: Int32[Array, ""]
+    is_valid: Bool[Array, ""]
+    wake: Bool[Array, ""]
+    dt_s: Float[Array, ""]
+    age_s: Float[Array, ""]
+    shift_bp: Float[Array, ""]
+    book: Book
+    trade: Trade
+    reference: Reference
+    context: Context
+    fill: Fill
+    orders: Orders
+    account: Account
+    rules: Rules
