@@ -1,0 +1,12 @@
+"""The ways to run the engine: live, replay, counterfactual, training."""
+
+from .run import (
+    compile_live as compile_live,
+    counterfactual as counterfactual,
+    Engine as Engine,
+    fold_frame as fold_frame,
+    init as init,
+    Live as Live,
+    objective_and_gradient as objective_and_gradient,
+    replay as replay,
+)

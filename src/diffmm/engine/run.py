@@ -1,0 +1,126 @@
+"""One pair of pure functions; four runners. Nothing else in diffmm calls `jit`.
+
+An engine folds every event with `observe` and evaluates the quotes with `decide` on a wake. A tape
+is cut by the host into frames `[frames, rows]`: at most `rows` events of which the last valid one
+is the wake, padded by repeating it with `is_valid` false. So nothing is paid twice under `vmap`.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from diffmm.core import Stage, where
+
+
+@dataclasses.dataclass(frozen=True)
+class Engine:
+    """The two questions, two stages.
+
+    **Attributes:**
+
+    - `observe`: `(params, state, event) -> (state, seen)`; every event.
+    - `decide`: `(params, state, (seen, event)) -> (state, out)`; wakes only.
+    """
+
+    observe: Stage
+    decide: Stage
+
+
+Folded = tuple[Any, Any]
+"""State of `observe` and state of `decide`."""
+
+
+def init(engine: Engine, params: Any) -> Folded:
+    """Both states before the first event."""
+    return engine.observe.init(params), engine.decide.init(params)
+
+
+def fold_frame(engine: Engine, params: Any, state: Folded, frame: Any) -> tuple[Folded, Any]:
+    """Fold the rows of one frame, then decide at its last valid row."""
+    observing, deciding = state
+    first = jax.tree.map(lambda x: x[0], frame)
+    observing, seen = engine.observe.update(params, observing, first)
+
+    def row(carry: Any, event: Any) -> tuple[Any, None]:
+        old_state, old_seen = carry
+        new_state, new_seen = engine.observe.update(params, old_state, event)
+        return (new_state, where(event.is_valid, new_seen, old_seen)), None
+
+    rest = jax.tree.map(lambda x: x[1:], frame)
+    (observing, seen), _ = jax.lax.scan(row, (observing, seen), rest)
+    last = jax.tree.map(lambda x: x[-1], frame)
+    deciding, out = engine.decide.update(params, deciding, (seen, last))
+    return (observing, deciding), out
+
+
+def replay(engine: Engine, params: Any, frames: Any) -> tuple[Folded, Any]:
+    """Fold a whole tape; outputs are stacked, one a frame."""
+    return jax.lax.scan(
+        lambda state, frame: fold_frame(engine, params, state, frame), init(engine, params), frames
+    )
+
+
+def counterfactual(engine: Engine, batch_params: Any, frames: Any) -> Any:
+    """The same history under each row of `batch_params`."""
+    return jax.vmap(lambda params: replay(engine, params, frames)[1])(batch_params)
+
+
+def objective_and_gradient(
+    engine: Engine, loss: Callable[[Any, Any], Any], chunk: int
+) -> Callable[[Any, Any], tuple[Any, Any]]:
+    """`(params, frames) -> (value, gradient)` of the summed loss, memory of one chunk at a time.
+
+    Args:
+        engine: what to differentiate.
+        loss: `(out, frame) -> scalar` of each frame.
+        chunk: frames between checkpoints; must divide the number of frames.
+
+    Raises:
+        ValueError: when the number of frames is not a multiple of `chunk`.
+    """
+
+    def total(params: Any, frames: Any) -> Any:
+        n = jax.tree.leaves(frames)[0].shape[0]
+        if n % chunk:
+            raise ValueError(f"{n} frames are not a multiple of chunk {chunk}; pad the tape")
+        chunks = jax.tree.map(lambda x: x.reshape(n // chunk, chunk, *x.shape[1:]), frames)
+
+        def step(state: Folded, frame: Any) -> tuple[Folded, Any]:
+            state, out = fold_frame(engine, params, state, frame)
+            return state, loss(out, frame)
+
+        # Recomputing a frame is cheaper than storing it: the backward pass is bound by memory.
+        @jax.checkpoint
+        def fold_chunk(state: Folded, frames: Any) -> tuple[Folded, Any]:
+            state, losses = jax.lax.scan(jax.checkpoint(step), state, frames)
+            return state, losses.sum()
+
+        _, sums = jax.lax.scan(fold_chunk, init(engine, params), chunks)
+        return sums.sum()
+
+    return jax.jit(jax.value_and_grad(total))
+
+
+@dataclasses.dataclass(frozen=True)
+class Live:
+    """Two compiled programs; the host picks by `wake`. Takes and returns numpy trees.
+
+    **Attributes:**
+
+    - `observe`: `(params, observing, event) -> (observing, seen)`.
+    - `decide`: `(params, deciding, (seen, event)) -> (deciding, out)`.
+    """
+
+    observe: Callable[..., Any]
+    decide: Callable[..., Any]
+
+
+def compile_live(engine: Engine, params: Any, event: Any) -> Live:
+    """Compile both programs for the shapes of one example event, before any connection."""
+    observing, deciding = init(engine, params)
+    observe = jax.jit(engine.observe.update).lower(params, observing, event).compile()
+    _, seen = jax.eval_shape(engine.observe.update, params, observing, event)
+    decide = jax.jit(engine.decide.update).lower(params, deciding, (seen, event)).compile()
+    return Live(observe, decide)
