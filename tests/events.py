@@ -1,0 +1,110 @@
+"""Random but well-formed events in the small shapes, for laws and stage tests."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from diffmm import market
+
+
+LEVELS, SLOTS = 4, 2
+
+
+def stream(n=50, seed=0, levels=LEVELS, slots=SLOTS, dtype=np.float32, wake_every=4):
+    """A batch of `n` events: a random-walk mid, exponential depth, trades, fills, a reference."""
+    rng = np.random.default_rng(seed)
+    f = lambda x: np.asarray(x, dtype)
+    mid = np.cumsum(rng.normal(0, 0.3, n))
+    tick = 0.25
+    half = tick * (1 + rng.integers(0, 4, n)) / 2
+    steps = np.cumsum(1 + rng.integers(0, 3, (n, 2, levels)), axis=2) - 1.0
+    steps -= steps[:, :, :1]
+    sign = np.array([-1.0, 1.0])[None, :, None]
+    price = mid[:, None, None] + sign * (half[:, None, None] + tick * steps)
+    usd = rng.lognormal(8, 1, (n, 2, levels))
+    kinds = rng.choice([1, 2, 3, 4, 9], n)
+    is_trade = kinds == int(market.Kind.TRADE)
+    buys = rng.choice([-1.0, 1.0], n)
+    fill = rng.random(n) < 0.1
+    ones = np.ones(n)
+    return jax.tree.map(
+        jnp.asarray,
+        market.Event(
+            kind=kinds.astype(np.int32),
+            is_valid=np.ones(n, bool),
+            wake=np.arange(n) % wake_every == wake_every - 1,
+            dt_s=f(rng.exponential(0.1, n)),
+            age_s=f(0.4 + 0.1 * rng.random(n)),
+            shift_bp=f(np.zeros(n)),
+            book=market.Book(
+                f(price),
+                f(usd),
+                f(rng.exponential(0.5, (n, 2, levels))),
+                np.ones((n, 2, levels), bool),
+            ),
+            trade=market.Trade(f(mid + buys * half), f(is_trade * rng.lognormal(6, 1, n)), f(buys)),
+            reference=market.Reference(
+                f(mid + rng.normal(0, 0.2, n)), f(0.1 * ones), f(0.3 * ones), np.ones(n, bool)
+            ),
+            context=market.Context(
+                f(1.25e-5 * ones), f(1e8 * ones), f(mid), f(1800 * ones), np.ones(n, bool)
+            ),
+            fill=market.Fill(f(mid + buys * half), f(fill * 500.0), f(buys), f(np.zeros(n))),
+            orders=market.Orders(
+                f(price[:, :, :slots]),
+                f(np.full((n, 2, slots), 500.0)),
+                f(usd[:, :, :slots]),
+                f(np.ones((n, 2, slots))),
+                np.ones((n, 2, slots), bool),
+            ),
+            account=market.Account(
+                f(rng.normal(0, 2000, n)),
+                f(1e5 * ones),
+                f(2e4 * ones),
+                f(0.2 * ones),
+                f(1.5 * ones),
+                f(4.5 * ones),
+            ),
+            rules=market.Rules(f(tick * ones), f(ones), f(10 * ones)),
+        ),
+    )
+
+
+def row(tree, i):
+    """The i-th event of a batch."""
+    return jax.tree.map(lambda x: x[i], tree)
+
+
+def mirror(events):
+    """Bid and ask exchanged, every price, sign and position negated."""
+    swap = lambda b: jax.tree.map(lambda x: jnp.flip(x, axis=1), b)
+    neg_price = lambda b: type(b)(**{**vars(b), "price_bp": -b.price_bp})
+    return market.Event(
+        **{
+            **vars(events),
+            "shift_bp": -events.shift_bp,
+            "book": neg_price(swap(events.book)),
+            "trade": market.Trade(-events.trade.price_bp, events.trade.usd, -events.trade.sign),
+            "reference": market.Reference(
+                **{**vars(events.reference), "mid_bp": -events.reference.mid_bp}
+            ),
+            "context": market.Context(
+                **{
+                    **vars(events.context),
+                    "mark_bp": -events.context.mark_bp,
+                    "funding_rate_1h": -events.context.funding_rate_1h,
+                }
+            ),
+            "fill": market.Fill(
+                **{
+                    **vars(events.fill),
+                    "price_bp": -events.fill.price_bp,
+                    "sign": -events.fill.sign,
+                }
+            ),
+            "orders": neg_price(swap(events.orders)),
+            "account": market.Account(
+                **{**vars(events.account), "position_usd": -events.account.position_usd}
+            ),
+        }
+    )
