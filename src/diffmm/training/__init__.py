@@ -1,0 +1,7 @@
+"""Objectives, tuning and checkpoints: what changes Params, and how they are kept."""
+
+from .checkpoint import (
+    CheckpointError as CheckpointError,
+    restore as restore,
+    save as save,
+)

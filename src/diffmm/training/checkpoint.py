@@ -1,0 +1,113 @@
+"""One Params tree on disk, in physical units, refused unless every byte is the one that was saved.
+
+Orbax alone restores a flipped bit without an error and casts dtypes silently, so a SHA-256 manifest
+is checked before it reads, and shapes, dtypes and domains after.
+"""
+
+import hashlib
+import json
+import pathlib
+from typing import Any, TypeVar
+
+import equinox as eqx
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from diffmm.core import declarations, violations
+
+
+T = TypeVar("T", bound=eqx.Module)
+
+MANIFEST = "manifest.json"
+ARRAYS = "params"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that must not be used; the message says what was found and expected."""
+
+
+def save(path: pathlib.Path, params: eqx.Module, provenance: dict[str, Any]) -> None:
+    """Write `params` under `path` with a manifest of every file's SHA-256.
+
+    Args:
+        path: a folder that does not exist yet.
+        params: physical values, all inside their domains.
+        provenance: JSON-serialisable facts about where they come from.
+
+    Raises:
+        CheckpointError: for a value outside its domain, or a folder that exists.
+    """
+    path = pathlib.Path(path).resolve()
+    if path.exists():
+        raise CheckpointError(f"{path.name} exists already; choose another folder or remove it")
+    if found := violations(params):
+        raise CheckpointError("refusing to save: " + "; ".join(found))
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(path / ARRAYS, _named(params))
+    manifest = {
+        "leaves": {
+            name: {"unit": d["unit"], "shape": list(np.shape(x)), "dtype": str(x.dtype)}
+            for x, (name, d) in zip(jax.tree.leaves(params), declarations(params), strict=True)
+        },
+        "provenance": provenance,
+        "sha256": _digests(path / ARRAYS),
+    }
+    (path / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+
+
+def restore(path: pathlib.Path, target: T) -> tuple[T, dict[str, Any]]:
+    """Params of the target's structure and the provenance they were saved with.
+
+    Args:
+        path: a folder written by `save`.
+        target: the tree to fill; its leaves give the expected names, shapes and dtypes.
+
+    Raises:
+        CheckpointError: for a missing or changed file, another set of leaves, another shape or
+            dtype, or a value outside its domain.
+    """
+    path = pathlib.Path(path).resolve()
+    try:
+        manifest = json.loads((path / MANIFEST).read_text())
+        leaves, expected = manifest["leaves"], manifest["sha256"]
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{path.name} has no readable {MANIFEST}: {error}") from error
+    found = _digests(path / ARRAYS)
+    if found != expected:
+        changed = sorted(k for k in {*found, *expected} if found.get(k) != expected.get(k))
+        raise CheckpointError(
+            f"files differ from the manifest: {', '.join(changed)}; save it again"
+        )
+    named = _named(target)
+    if set(named) != set(leaves):
+        raise CheckpointError(
+            f"leaves differ: only here {sorted(set(named) - set(leaves))}, "
+            f"only in the checkpoint {sorted(set(leaves) - set(named))}; use the matching version"
+        )
+    for name, x in named.items():
+        if [str(x.dtype), list(np.shape(x))] != [leaves[name]["dtype"], leaves[name]["shape"]]:
+            raise CheckpointError(
+                f"{name}: found {leaves[name]['dtype']}{leaves[name]['shape']}, "
+                f"expected {x.dtype}{list(np.shape(x))}"
+            )
+    with ocp.StandardCheckpointer() as checkpointer:
+        filled = checkpointer.restore(path / ARRAYS, named)
+    order = [filled[name] for name, _ in declarations(target)]
+    params = jax.tree.unflatten(jax.tree.structure(target), order)
+    if outside := violations(params):
+        raise CheckpointError("; ".join(outside))
+    return params, manifest["provenance"]
+
+
+def _named(params: eqx.Module) -> dict[str, Any]:
+    pairs = zip(jax.tree.leaves(params), declarations(params), strict=True)
+    return {name: x for x, (name, _) in pairs}
+
+
+def _digests(folder: pathlib.Path) -> dict[str, str]:
+    return {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
