@@ -1,0 +1,1 @@
+"""Venues: codecs, clients, recorders; bytes in, typed messages out."""
