@@ -20,12 +20,17 @@ def stream(n=50, seed=0, levels=LEVELS, slots=SLOTS, dtype=np.float32, wake_ever
     steps = np.cumsum(1 + rng.integers(0, 3, (n, 2, levels)), axis=2) - 1.0
     steps -= steps[:, :, :1]
     sign = np.array([-1.0, 1.0])[None, :, None]
-    price = mid[:, None, None] + sign * (half[:, None, None] + tick * steps)
+    ticks = np.round((mid[:, None, None] + sign * (half[:, None, None] + tick * steps)) / tick)
+    touch = ticks[:, :, 0]
+    ticks[:, 1] += (touch[:, 0] >= touch[:, 1])[:, None] * (touch[:, 0] - touch[:, 1] + 1)[:, None]
+    price = tick * ticks
+    mid = price[:, :, 0].mean(1)
+    half = (price[:, 1, 0] - price[:, 0, 0]) / 2
     usd = rng.lognormal(8, 1, (n, 2, levels))
     kinds = rng.choice([1, 2, 3, 4, 9], n)
     is_trade = kinds == int(market.Kind.TRADE)
     buys = rng.choice([-1.0, 1.0], n)
-    fill = rng.random(n) < 0.1
+    fill = rng.random((n, 2)) < 0.1
     ones = np.ones(n)
     return jax.tree.map(
         jnp.asarray,
@@ -34,23 +39,32 @@ def stream(n=50, seed=0, levels=LEVELS, slots=SLOTS, dtype=np.float32, wake_ever
             is_valid=np.ones(n, bool),
             wake=np.arange(n) % wake_every == wake_every - 1,
             dt_s=f(rng.exponential(0.1, n)),
-            age_s=f(0.4 + 0.1 * rng.random(n)),
+            age_s=f(0.05 + 0.1 * rng.random(n)),
+            lag_s=f(0.4 + 0.1 * rng.random(n)),
             shift_bp=f(np.zeros(n)),
+            shift_ticks=np.zeros(n, np.int32),
             book=market.Book(
+                ticks.astype(np.int32),
                 f(price),
                 f(usd),
                 f(rng.exponential(0.5, (n, 2, levels))),
                 np.ones((n, 2, levels), bool),
             ),
-            trade=market.Trade(f(mid + buys * half), f(is_trade * rng.lognormal(6, 1, n)), f(buys)),
+            trade=market.Trade(
+                np.round((mid + buys * half) / tick).astype(np.int32),
+                f(mid + buys * half),
+                f(is_trade * rng.lognormal(6, 1, n)),
+                f(buys),
+            ),
             reference=market.Reference(
                 f(mid + rng.normal(0, 0.2, n)), f(0.1 * ones), f(0.3 * ones), np.ones(n, bool)
             ),
             context=market.Context(
                 f(1.25e-5 * ones), f(1e8 * ones), f(mid), f(1800 * ones), np.ones(n, bool)
             ),
-            fill=market.Fill(f(mid + buys * half), f(fill * 500.0), f(buys), f(np.zeros(n))),
+            fill=market.Fill(f(price[:, :, 0]), f(fill * 500.0), f(np.zeros((n, 2)))),
             orders=market.Orders(
+                ticks[:, :, :slots].astype(np.int32),
                 f(price[:, :, :slots]),
                 f(np.full((n, 2, slots), 500.0)),
                 f(usd[:, :, :slots]),
@@ -78,13 +92,25 @@ def row(tree, i):
 def mirror(events):
     """Bid and ask exchanged, every price, sign and position negated."""
     swap = lambda b: jax.tree.map(lambda x: jnp.flip(x, axis=1), b)
-    neg_price = lambda b: type(b)(**{**vars(b), "price_bp": -b.price_bp})
+    neg_price = lambda b: type(b)(
+        **{
+            **vars(b),
+            "price_bp": -b.price_bp,
+            **({"ticks": -b.ticks} if hasattr(b, "ticks") else {}),
+        }
+    )
     return market.Event(
         **{
             **vars(events),
             "shift_bp": -events.shift_bp,
+            "shift_ticks": -events.shift_ticks,
             "book": neg_price(swap(events.book)),
-            "trade": market.Trade(-events.trade.price_bp, events.trade.usd, -events.trade.sign),
+            "trade": market.Trade(
+                -events.trade.ticks,
+                -events.trade.price_bp,
+                events.trade.usd,
+                -events.trade.sign,
+            ),
             "reference": market.Reference(
                 **{**vars(events.reference), "mid_bp": -events.reference.mid_bp}
             ),
@@ -95,13 +121,7 @@ def mirror(events):
                     "funding_rate_1h": -events.context.funding_rate_1h,
                 }
             ),
-            "fill": market.Fill(
-                **{
-                    **vars(events.fill),
-                    "price_bp": -events.fill.price_bp,
-                    "sign": -events.fill.sign,
-                }
-            ),
+            "fill": neg_price(swap(events.fill)),
             "orders": neg_price(swap(events.orders)),
             "account": market.Account(
                 **{**vars(events.account), "position_usd": -events.account.position_usd}

@@ -5,11 +5,13 @@ from .health import flag as flag, Health as Health
 from .params import (
     constrain as constrain,
     declarations as declarations,
+    defaults as defaults,
     Domain as Domain,
     interval as interval,
     param as param,
     POSITIVE as POSITIVE,
     REAL as REAL,
+    SHARE as SHARE,
     trainable as trainable,
     unconstrain as unconstrain,
     UNIT as UNIT,

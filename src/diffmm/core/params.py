@@ -6,7 +6,7 @@ Each `Params` field states its domain, unit and trainability once, where it is d
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, cast, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
@@ -59,20 +59,63 @@ def interval(low: float, high: float) -> Domain:
 UNIT = interval(0.0, 1.0)
 
 
+def _inner(y: Array) -> Array:
+    edge = jnp.finfo(y.dtype).eps
+    return jnp.clip(y, edge, 1 - edge)
+
+
+SHARE = Domain(
+    "[0, 1]",
+    jax.nn.sigmoid,
+    lambda y: jnp.log(_inner(y)) - jnp.log1p(-_inner(y)),
+    lambda y: (y >= 0) & (y <= 1),
+)
+"""A share that may be switched off: its ends are legal values, not legal optima."""
+
+
 def param(
-    domain: Domain = REAL, *, unit: str = "1", trainable: bool = True, level: bool = False
+    domain: Domain = REAL,
+    default: float | tuple[Any, ...] | None = None,
+    *,
+    unit: str = "1",
+    trainable: bool = True,
+    level: bool = False,
 ) -> Any:
     """Declare a parameter field.
 
     Args:
         domain: the set of its physical values.
+        default: the value a run starts from where no checkpoint gives another.
         unit: physical unit, `"1"` when dimensionless.
         trainable: whether an optimiser may move it; a frozen leaf carries no gradient.
         level: whether it is a price level, which re-anchoring shifts.
     """
     return eqx.field(
-        metadata={"domain": domain, "unit": unit, "trainable": trainable, "level": level}
+        metadata={
+            "domain": domain,
+            "default": default,
+            "unit": unit,
+            "trainable": trainable,
+            "level": level,
+        }
     )
+
+
+def defaults(params_class: type[T], dtype: Any = jnp.float32) -> T:
+    """The declared starting values of a `Params` class, nested classes included.
+
+    Raises:
+        TypeError: for a leaf that was declared without a default.
+    """
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(params_class):
+        if "domain" not in field.metadata:
+            values[field.name] = defaults(cast(Any, field.type), dtype)
+        elif field.metadata["default"] is None:
+            raise TypeError(f"{params_class.__name__}.{field.name} has no default; give one")
+        else:
+            values[field.name] = jnp.asarray(field.metadata["default"], dtype)
+    return params_class(**values)
 
 
 def declarations(params: eqx.Module, prefix: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -59,7 +59,7 @@ def square_root(columns: Float[Array, "n m"]) -> Float[Array, "n n"]:
     non-negative) is positive definite whenever the noise factor is. Source: ours, tested against
     QR.
     """
-    return cholesky(columns @ columns.T)
+    return cholesky(jnp.sum(columns[:, None, :] * columns[None, :, :], axis=2))
 
 
 def transition(generator: Float[Array, "m m"], dt_s: Float[Array, ""]) -> Float[Array, "m m"]:

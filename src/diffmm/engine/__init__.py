@@ -1,5 +1,7 @@
 """The ways to run the engine: live, replay, counterfactual, training."""
 
+from . import graph as graph
+from .graph import Config as Config, Params as Params, Quotes as Quotes, Seen as Seen
 from .run import (
     compile_live as compile_live,
     counterfactual as counterfactual,

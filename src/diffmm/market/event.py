@@ -1,8 +1,9 @@
 """The one record that enters the compiled step: what the venue told us, in fixed shapes.
 
-Coordinates: a price is `1e4 * log(P / anchor)` in bp, a size is USD notional at the anchor, a time
-is a duration in s. Axis `side` is `(bid, ask)`. The host encoder merges messages into the current
-book in exact integers, so every row carries the whole book as known, our own size excluded.
+Coordinates: a price is `1e4 * log(P / anchor)` in bp, beside it the exact integer of ticks from the
+anchor; a size is USD notional at the anchor; a time is a duration in s. Axis `side` is
+`(bid, ask)`. The host encoder merges messages into the current book in exact integers, so every row
+carries the whole book as known, our own size excluded.
 """
 
 import enum
@@ -36,12 +37,14 @@ class Book(eqx.Module):
 
     **Attributes:**
 
-    - `price_bp`: level prices; an invalid level repeats the last valid one.
+    - `ticks`: level prices in ticks from the anchor; an invalid level repeats the last valid one.
+    - `price_bp`: the same in bp.
     - `usd`: displayed notional, zero where invalid.
     - `age_s`: age of each level's information.
     - `is_valid`: whether the level exists.
     """
 
+    ticks: Int32[Array, "side levels"]
     price_bp: Float[Array, "side levels"]
     usd: Float[Array, "side levels"]
     age_s: Float[Array, "side levels"]
@@ -51,6 +54,7 @@ class Book(eqx.Module):
 class Trade(eqx.Module):
     """One public print, or zero size. `sign` is +1 for a buying taker, -1 for a selling one."""
 
+    ticks: Int32[Array, ""]
     price_bp: Float[Array, ""]
     usd: Float[Array, ""]
     sign: Float[Array, ""]
@@ -76,17 +80,24 @@ class Context(eqx.Module):
 
 
 class Fill(eqx.Module):
-    """One of our fills, or zero size. `sign` is s: +1 our ask was lifted, -1 our bid was hit."""
+    """What was filled of ours since the last row, by side; zero size where nothing was.
 
-    price_bp: Float[Array, ""]
-    usd: Float[Array, ""]
-    sign: Float[Array, ""]
-    ahead_usd: Float[Array, ""]
+    **Attributes:**
+
+    - `price_bp`: volume-weighted price of the fills.
+    - `usd`: notional filled.
+    - `depth_usd`: displayed notional that stood ahead of us when we joined, for `u(d)`.
+    """
+
+    price_bp: Float[Array, "side"]
+    usd: Float[Array, "side"]
+    depth_usd: Float[Array, "side"]
 
 
 class Orders(eqx.Module):
-    """Our live orders by slot: remaining notional, estimated queue ahead, age."""
+    """Our orders by slot, in flight or resting, without those whose cancel has been sent."""
 
+    ticks: Int32[Array, "side slots"]
     price_bp: Float[Array, "side slots"]
     usd: Float[Array, "side slots"]
     ahead_usd: Float[Array, "side slots"]
@@ -129,7 +140,9 @@ class Event(eqx.Module):
 
     - `dt_s`: receive time since the previous row.
     - `age_s`: measured age of this instrument's newest message.
+    - `lag_s`: its receive stamp less its exchange stamp, clock offset included (simulated fills).
     - `shift_bp`: re-anchoring shift that every price level takes at this row, normally 0.
+    - `shift_ticks`: the same for integer prices.
     - `wake`: whether the quotes are evaluated at this row (host's choice from data only).
     """
 
@@ -138,7 +151,9 @@ class Event(eqx.Module):
     wake: Bool[Array, ""]
     dt_s: Float[Array, ""]
     age_s: Float[Array, ""]
+    lag_s: Float[Array, ""]
     shift_bp: Float[Array, ""]
+    shift_ticks: Int32[Array, ""]
     book: Book
     trade: Trade
     reference: Reference

@@ -1,0 +1,160 @@
+"""The surface to sizes: own impact and level coupling inside, limits with a price each.
+
+    max  sum P_i n_i e_i - sum P_i n_i eta (n_i / D_i)^b - m sum (new n_i) / n_ref
+         - sum w_i [C(q - s N_i) - C(q)]
+    s.t. Gamma exposure, inventory room, Kelly ceiling
+
+Where `e_i <= 0` there is no size, smoothly. Source: ours; tested against a general solver.
+"""
+
+import dataclasses
+import functools as ft
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, UInt32
+
+from diffmm.core import all_finite, flag, Health, param, POSITIVE, Stage
+from diffmm.market import Event, SIDE_SIGN
+from diffmm.pricing import Surface
+from diffmm.risk import RiskBudget
+
+from . import programme
+from .programme import Programme
+
+
+BP = 1e4
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Static choices.
+
+    **Attributes:**
+
+    - `iterations`: steps of the interior point method.
+    """
+
+    iterations: int = 24
+
+    @classmethod
+    def small(cls) -> "Config":
+        """The sizes on which the laws run."""
+        return cls()
+
+
+class Params(eqx.Module):
+    solver: programme.Params
+    message_usd: Float[Array, ""] = param(POSITIVE, 0.0005, unit="USD")
+
+
+class State(eqx.Module):
+    """Nothing is remembered."""
+
+
+class Allocation(eqx.Module):
+    """Sizes on the candidate prices, and what bounds them.
+
+    **Attributes:**
+
+    - `size_usd`: n_i, zero where nothing is worth quoting.
+    - `gain_usd`: `P n e`, the order in which levels are dropped outside.
+    - `gamma_usd`: Gamma exposure of the sizes.
+    - `gamma_dual`: price of the Gamma limit, bp per bp.
+    - `cap_dual_bp`: price of the inventory cap on each side.
+    - `cap_is_kelly`: whether that cap is the Kelly ceiling and not the room.
+    - `message_usd`: m, the price of a message.
+    - `health`: flags.
+    """
+
+    size_usd: Float[Array, "side candidates"]
+    gain_usd: Float[Array, "side candidates"]
+    gamma_usd: Float[Array, ""]
+    gamma_dual: Float[Array, ""]
+    cap_dual_bp: Float[Array, "side"]
+    cap_is_kelly: Bool[Array, "side"]
+    message_usd: Float[Array, ""]
+    health: UInt32[Array, ""]
+
+
+def init(params: Params, *, config: Config) -> State:
+    """Nothing is remembered."""
+    del params, config
+    return State()
+
+
+def update(
+    params: Params, state: State, inputs: tuple[Event, RiskBudget, Surface], *, config: Config
+) -> tuple[State, Allocation]:
+    """Solve the programme at this wake."""
+    event, risk, surface = inputs
+    slots = event.orders.ticks.shape[1]
+    cut = lambda x: x[:, : x.shape[1] - slots]
+    valid, net, fill = cut(surface.is_valid), cut(surface.net_bp), cut(surface.fill)
+    unit = risk.room_usd
+    dtype = net.dtype
+    floor = jnp.sqrt(jnp.finfo(dtype).tiny)
+    fill = jnp.maximum(fill, floor)
+    best = jnp.max(jnp.where(valid, net, 0.0), initial=0.0)
+    # An unprofitable level has no size however unprofitable it is; far values only cost digits.
+    worst = -(best + event.rules.tick_bp)
+    edge = jnp.where(valid, jnp.maximum(net, worst), worst)
+    sign = jnp.asarray(SIDE_SIGN, dtype)
+    held = cut(surface.ticks)[:, :, None] == event.orders.ticks[:, None, :]
+    is_new = ~jnp.any(held & event.orders.is_live[:, None, :], axis=2)
+    message = BP * params.message_usd / surface.size_usd
+    wanted = jnp.stack([unit + sign * risk.position_usd, risk.kelly_usd + sign * risk.position_usd])
+    least = jnp.finfo(dtype).eps * unit
+    data = Programme(
+        fill=fill,
+        edge=edge,
+        impact=surface.impact_scale_bp * (unit / cut(surface.depth_usd)) ** surface.impact_power,
+        power=surface.impact_power,
+        message=jnp.where(is_new, message, 0.0),
+        sweep=jnp.maximum(
+            fill - jnp.concatenate([fill[:, 1:], jnp.zeros_like(fill[:, :1])], axis=1), 0.0
+        ),
+        cubic=_marginal_cost(risk, sign, unit),
+        gamma=jnp.maximum(cut(surface.gamma_bp), floor),
+        gamma_limit=BP * event.account.gamma_limit_usd / unit,
+        cap=jnp.maximum(jnp.min(wanted, axis=0), least)[:, None] / unit,
+    )
+    point = programme.solve(params.solver, data, config.iterations)
+    size = jnp.where(valid, point.y * unit, 0.0)
+    size = jnp.where(surface.has_book, size, 0.0)
+    return state, Allocation(
+        size_usd=size,
+        gain_usd=fill * size * net / BP,
+        gamma_usd=jnp.sum(data.gamma * size) / BP,
+        gamma_dual=point.gamma,
+        cap_dual_bp=point.cap[:, 0],
+        cap_is_kelly=wanted[1] < wanted[0],
+        message_usd=params.message_usd,
+        health=flag(surface.has_book & ~all_finite(point), Health.NONFINITE_ALLOCATION),
+    )
+
+
+def _marginal_cost(
+    risk: RiskBudget, sign: Float[Array, "side"], unit: Float[Array, ""]
+) -> Float[Array, "side 4"]:
+    """Coefficients of `BP x d/dN [C(q - s U N) - C(q)]` in powers of N.
+
+    With `a = -s q` and `B = 2 beta / q_max^2` it is `g [(a + U N) + B (a + U N)^3]`.
+    """
+    start = -sign * risk.position_usd
+    scale = risk.gamma0 * risk.variance_bp2 / BP
+    bend = 2 * risk.convexity / risk.room_usd**2
+    return scale * jnp.stack(
+        [
+            start + bend * start**3,
+            unit * (1 + 3 * bend * start**2),
+            3 * bend * start * unit**2,
+            bend * unit**3 * jnp.ones_like(start),
+        ],
+        axis=1,
+    )
+
+
+def build(config: Config) -> Stage[Params, State, tuple[Event, RiskBudget, Surface], Allocation]:
+    """Bind the static choices."""
+    return Stage(ft.partial(init, config=config), ft.partial(update, config=config))

@@ -1,0 +1,20 @@
+"""The Belief System of the RFC: the posterior of fair value, drift, volatility, informed flow."""
+
+from . import (
+    dynamics as dynamics,
+    gaussian as gaussian,
+    glosten_milgrom as glosten_milgrom,
+    imm as imm,
+    reach as reach,
+)
+from .dynamics import INFORMED as INFORMED, LOG_SIGMA as LOG_SIGMA, MU as MU, V as V
+from .model import (
+    Belief as Belief,
+    build as build,
+    Config as Config,
+    informed_share as informed_share,
+    init as init,
+    Params as Params,
+    State as State,
+    update as update,
+)

@@ -1,0 +1,289 @@
+"""IMM of square-root cubature filters over `[V, mu, log sigma, informed_logit]`, and our own fills.
+
+One event: re-anchor, mix the modes, predict over `dt`, take each observation in turn, take our own
+fills as Glosten-Milgrom evidence, weigh the modes by what they predicted.
+"""
+
+import dataclasses
+import functools as ft
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, UInt32
+
+from diffmm.core import (
+    all_finite,
+    flag,
+    Health,
+    numerics,
+    param,
+    POSITIVE,
+    REAL,
+    small,
+    Stage,
+    where,
+)
+from diffmm.features import Features, OBSERVATIONS
+from diffmm.market import ASK, BID, Event, SIDE_SIGN
+
+from . import dynamics, glosten_milgrom, imm, reach
+from .dynamics import INFORMED, LOG_SIGMA, MU, V
+from .gaussian import condition, Gaussian, measure
+
+
+NODES = (-(3**0.5), 0.0, 3**0.5)
+WEIGHTS = (1 / 6, 2 / 3, 1 / 6)
+"""Three-point Gauss-Hermite rule for a standard normal."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Static choices.
+
+    **Attributes:**
+
+    - `modes`: how many of the declared modes run, in the order quiet, trending, crisis.
+    """
+
+    modes: int = 3
+
+    @classmethod
+    def small(cls) -> "Config":
+        """The sizes on which the laws run."""
+        return cls(modes=2)
+
+
+class Params(eqx.Module):
+    dynamics: dynamics.Params
+    reach: reach.Params
+    exit_rate: Float[Array, "modes"] = param(POSITIVE, (0.01, 0.03, 0.05), unit="1/s")
+    tail: Float[Array, ""] = param(POSITIVE, 5.0)
+    signal_noise: Float[Array, ""] = param(POSITIVE, 0.3)
+    informed_size: Float[Array, ""] = param(REAL, 0.2)
+    prior_v_half_spreads: Float[Array, ""] = param(POSITIVE, 1.0)
+    prior_log_sigma_sd: Float[Array, ""] = param(POSITIVE, 0.5)
+    prior_informed_sd: Float[Array, ""] = param(POSITIVE, 0.3)
+
+
+class State(eqx.Module):
+    modes: Gaussian
+    log_mode: Float[Array, "modes"]
+    has_started: Bool[Array, ""]
+
+
+class Belief(eqx.Module):
+    """The mixture posterior.
+
+    **Attributes:**
+
+    - `mean`, `cov`: moments of the mixture over `[V, mu, log sigma, informed_logit]`.
+    - `log_mode`: log probabilities of the modes.
+    - `mode_mean`, `mode_var`: means, and variances of V, of each mode.
+    - `mode_sigma_bp`: expected volatility of each mode, bp per sqrt(s).
+    - `drift_rate`: reversion of mu, for `E[V at t + T]`.
+    - `informed`: probability that the next taker of typical size is informed.
+    - `nis`: normalised innovation squared of the fair-value observation, mixed.
+    - `log_score`: log likelihood of this event's observations and fills.
+    - `is_ready`: whether there is a belief at all (a two-sided book was seen).
+    - `health`: flags.
+    """
+
+    mean: Float[Array, "4"]
+    cov: Float[Array, "4 4"]
+    log_mode: Float[Array, "modes"]
+    mode_mean: Float[Array, "modes 4"]
+    mode_var: Float[Array, "modes"]
+    mode_sigma_bp: Float[Array, "modes"]
+    drift_rate: Float[Array, ""]
+    informed: Float[Array, ""]
+    nis: Float[Array, ""]
+    log_score: Float[Array, ""]
+    is_ready: Bool[Array, ""]
+    health: UInt32[Array, ""]
+
+    @property
+    def sigma_bp(self) -> Float[Array, ""]:
+        """Root mean square volatility over the modes."""
+        return jnp.sqrt(jnp.sum(jnp.exp(self.log_mode) * self.mode_sigma_bp**2))
+
+    def expected_v(self, horizon_s: Float[Array, ""]) -> Float[Array, ""]:
+        """`E[V at t + T]`: the only place where drift enters a quote."""
+        return self.mean[V] + self.mean[MU] * dynamics.drift_horizon_s(self.drift_rate, horizon_s)
+
+
+def init(params: Params, *, config: Config) -> State:
+    """No belief; the first two-sided book starts it."""
+    one = jnp.ones_like(params.tail)
+    n = config.modes
+    eye = jnp.eye(4, dtype=one.dtype)
+    mean = jnp.zeros((n, 4), one.dtype)
+    modes = Gaussian(mean, jnp.stack([eye] * n))
+    return State(modes, jnp.full((n,), -jnp.log(n), one.dtype), jnp.array(False))
+
+
+def update(
+    params: Params, state: State, inputs: tuple[Event, Features], *, config: Config
+) -> tuple[State, Belief]:
+    """Fold one event and what was made of it."""
+    event, seen = inputs
+    started = state.has_started | seen.has_book
+    fresh = where(state.has_started, state, _start(params, seen, config))
+    modes = Gaussian(fresh.modes.mean.at[:, V].add(event.shift_bp), fresh.modes.root)
+    generator = _generator(params, config)
+    modes, log_mode = imm.mix(modes, fresh.log_mode, small.transition(generator, event.dt_s))
+    modes, log_likelihood, nis = _observe(params, modes, event, seen, config)
+    modes, log_fills = _take_fills(params, modes, event, seen)
+    joint = log_mode + log_likelihood + log_fills
+    new = State(modes, numerics.log_normalise(joint), started)
+    new = where(event.is_valid & started, new, state)
+    log_score = jax.nn.logsumexp(joint)
+    return new, _belief(params, new, jnp.sum(jnp.exp(new.log_mode) * nis), log_score, config)
+
+
+def informed_share(
+    params: Params, mean: Float[Array, ""], var: Float[Array, ""], size: Float[Array, "*s"]
+) -> Float[Array, "*s"]:
+    """`E[sigmoid(logit + b log(1 + size))]` over the posterior of the logit.
+
+    The same pi for the belief's fill update and for the surface. `size` is the quote's notional over
+    the mean print: 0 leaves the logit alone.
+    """
+    sd = jnp.sqrt(var)
+    tilt = params.informed_size * jnp.log1p(size)
+    terms = [w * jax.nn.sigmoid(mean + x * sd + tilt) for x, w in zip(NODES, WEIGHTS, strict=True)]
+    return terms[0] + terms[1] + terms[2]
+
+
+def depth_unit_bp(seen: Features) -> Float[Array, ""]:
+    """The market's scale of a depth, `half_spread + sigma sqrt(1 s)`."""
+    return seen.half_spread_bp + seen.sigma_bp
+
+
+def _start(params: Params, seen: Features, config: Config) -> State:
+    """A first belief from the first book: V at the fair value, scale from the features."""
+    one = jnp.ones_like(params.tail)
+    mean = jnp.stack(
+        [seen.fair_bp, 0 * one, numerics.safe_log(seen.sigma_bp), params.dynamics.informed_mean]
+    )
+    sd = jnp.stack(
+        [
+            params.prior_v_half_spreads * seen.half_spread_bp + jnp.finfo(one.dtype).eps,
+            params.dynamics.drift_vol[0] * seen.sigma_bp + jnp.finfo(one.dtype).eps,
+            params.prior_log_sigma_sd,
+            params.prior_informed_sd,
+        ]
+    )
+    n = config.modes
+    modes = Gaussian(jnp.stack([mean] * n), jnp.stack([jnp.diag(sd)] * n))
+    return State(modes, jnp.full((n,), -jnp.log(n), one.dtype), jnp.array(True))
+
+
+def _generator(params: Params, config: Config) -> Float[Array, "modes modes"]:
+    """A mode is left at its rate, for any other mode alike."""
+    n = config.modes
+    rate = params.exit_rate[:n]
+    eye = jnp.eye(n, dtype=rate.dtype)
+    return rate[:, None] * ((1 - eye) / (n - 1) - eye)
+
+
+def _observe(
+    params: Params, modes: Gaussian, event: Event, seen: Features, config: Config
+) -> tuple[Gaussian, Float[Array, "modes"], Float[Array, "modes"]]:
+    move = params.dynamics
+
+    def mode(g, drift_vol, sigma_scale, log_sigma_vol):
+        g = dynamics.predict(move, g, event.dt_s, drift_vol, sigma_scale, log_sigma_vol)
+        total, first = jnp.zeros_like(params.tail), jnp.zeros_like(params.tail)
+        for k, (_, target) in enumerate(OBSERVATIONS):
+            g, log_likelihood, nis = measure(
+                g, int(target), seen.z[k], seen.precision[k], params.tail
+            )
+            total = total + log_likelihood
+            first = nis if k == 0 else first
+        return g, total, first
+
+    n = config.modes
+    return jax.vmap(mode)(modes, move.drift_vol[:n], move.sigma_scale[:n], move.log_sigma_vol[:n])
+
+
+def _take_fills(
+    params: Params, modes: Gaussian, event: Event, seen: Features
+) -> tuple[Gaussian, Float[Array, "modes"]]:
+    unit = depth_unit_bp(seen)
+
+    def side(modes, which):
+        price, usd = event.fill.price_bp[which], event.fill.usd[which]
+        was_filled = usd > 0
+        sign = jnp.full_like(price, SIDE_SIGN[which])
+        safe_unit = jnp.where(unit > 0, unit, 1.0)
+        trade = jnp.where(seen.trade_usd > 0, seen.trade_usd, 1.0)
+
+        def mode(g):
+            depth = sign * (price - g.mean[V])
+            log_u = reach.log_reach(
+                params.reach, depth, event.fill.depth_usd[which], safe_unit, trade
+            )
+            fill = lambda pi: glosten_milgrom.posterior(
+                g.mean[V],
+                g.var(V),
+                price,
+                sign,
+                pi,
+                jnp.exp(log_u) / 2,
+                params.signal_noise * safe_unit,
+            )
+            tilt = params.informed_size * jnp.log1p(usd / trade)
+            sd = jnp.sqrt(g.var(INFORMED))
+            logits = [g.mean[INFORMED] + x * sd for x in NODES]
+            shares = [jax.nn.sigmoid(x + tilt) for x in logits]
+            weights = [w * fill(pi).likelihood for w, pi in zip(WEIGHTS, shares, strict=True)]
+            total = weights[0] + weights[1] + weights[2]
+            # The likelihood is linear in pi, so V's moments need its mean only.
+            v = fill(sum(w * pi for w, pi in zip(WEIGHTS, shares, strict=True)))
+            mean = sum(w * x for w, x in zip(weights, logits, strict=True)) / total
+            var = sum(w * (x - mean) ** 2 for w, x in zip(weights, logits, strict=True)) / total
+            new = condition(g, V, v.mean_bp, v.var_bp2)
+            new = condition(new, INFORMED, mean, var)
+            return where(was_filled, new, g), jnp.where(was_filled, jnp.log(total), 0.0)
+
+        return jax.vmap(mode)(modes)
+
+    modes, log_bid = side(modes, BID)
+    modes, log_ask = side(modes, ASK)
+    return modes, log_bid + log_ask
+
+
+def _belief(
+    params: Params,
+    state: State,
+    nis: Float[Array, ""],
+    log_score: Float[Array, ""],
+    config: Config,
+) -> Belief:
+    mean, cov = imm.moments(state.modes, state.log_mode)
+    var = jnp.sum(state.modes.root**2, axis=2)
+    scale = params.dynamics.sigma_scale[: config.modes]
+    sigma = scale * jnp.exp(state.modes.mean[:, LOG_SIGMA] + var[:, LOG_SIGMA] / 2)
+    healthy = all_finite((mean, cov, state.log_mode))
+    return Belief(
+        mean=mean,
+        cov=cov,
+        log_mode=state.log_mode,
+        mode_mean=state.modes.mean,
+        mode_var=var[:, V],
+        mode_sigma_bp=sigma,
+        drift_rate=params.dynamics.drift_rate,
+        informed=informed_share(
+            params, mean[INFORMED], cov[INFORMED, INFORMED], jnp.zeros_like(log_score)
+        ),
+        nis=nis,
+        log_score=log_score,
+        is_ready=state.has_started,
+        health=flag(~healthy, Health.NONFINITE_BELIEF),
+    )
+
+
+def build(config: Config) -> Stage[Params, State, tuple[Event, Features], Belief]:
+    """Bind the static choices."""
+    return Stage(ft.partial(init, config=config), ft.partial(update, config=config))

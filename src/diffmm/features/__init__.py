@@ -1,0 +1,14 @@
+"""The Sensor of the RFC: market events turned into standardised observations of the belief state."""
+
+from . import hawkes as hawkes, touch as touch
+from .model import (
+    build as build,
+    Config as Config,
+    Features as Features,
+    init as init,
+    OBSERVATIONS as OBSERVATIONS,
+    Params as Params,
+    State as State,
+    Target as Target,
+    update as update,
+)

@@ -1,0 +1,240 @@
+"""The E[PnL](side, price, size) surface: every cost once, in bp, added.
+
+For a quote at x on side s (+1 ask), n USD, quote life tau, holding horizon T:
+
+    E[PnL] = P_u n [s (x - E[V at t + T]) - gm - exit - inv - carry - fee - offset] - n opt
+
+`P_u` probability of a fill by flow that does not snipe us, `gm` what the fill says about V today,
+`opt` what public moves take before our cancel lands, `exit` our own liquidity and unwinding. No
+term is scaled by another. Source: ours; Copeland & Galai (1983) for the option.
+"""
+
+import dataclasses
+import functools as ft
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int32, UInt32
+
+from diffmm import belief as beliefs, risk as risks
+from diffmm.belief import Belief
+from diffmm.core import all_finite, flag, Health, param, POSITIVE, REAL, SHARE, Stage
+from diffmm.features import Features
+from diffmm.market import Event, SIDE_SIGN
+from diffmm.risk import RiskBudget
+
+from . import option
+from .candidates import candidates, Candidates, Config as CandidatesConfig
+
+
+BP = 1e4
+TERMS = ("gm", "option", "exit", "inventory", "carry", "fee", "offset")
+"""The costs of the bracket, by the names under which they are reported."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Static choices.
+
+    **Attributes:**
+
+    - `candidates`: how many prices of each kind.
+    """
+
+    candidates: CandidatesConfig = CandidatesConfig()
+
+    @classmethod
+    def small(cls) -> "Config":
+        """The sizes on which the laws run."""
+        return cls(CandidatesConfig(inside=2, near=3, deep=3))
+
+
+class Params(eqx.Module):
+    cancel_latency_s: Float[Array, ""] = param(POSITIVE, 0.35, unit="s")
+    wake_interval_s: Float[Array, ""] = param(POSITIVE, 0.25, unit="s")
+    reach: Float[Array, ""] = param(POSITIVE, 8.0)
+    sniping: Float[Array, ""] = param(SHARE, 0.7)
+    jump_rate: Float[Array, ""] = param(POSITIVE, 0.005, unit="1/s")
+    jump_sigmas: Float[Array, ""] = param(POSITIVE, 3.0, unit="s^0.5")
+    taking: Float[Array, ""] = param(SHARE, 0.2)
+    impact: Float[Array, ""] = param(SHARE, 0.3)
+    impact_power: Float[Array, ""] = param(POSITIVE, 0.6)
+    depth_s: Float[Array, ""] = param(POSITIVE, 1.0, unit="s")
+    offset_bp: Float[Array, ""] = param(REAL, 0.0, unit="bp")
+    reference_prints: Float[Array, ""] = param(POSITIVE, 1.0)
+
+
+class State(eqx.Module):
+    """Nothing is remembered."""
+
+
+class Surface(eqx.Module):
+    """Terms of every candidate, then of every order of ours, `columns = M + S`; costs in bp.
+
+    **Attributes:**
+
+    - `ticks`, `price_bp`, `is_valid`: the quote.
+    - `ahead_usd`: notional in front of it.
+    - `fill`, `log_fill`: P_u and its logarithm.
+    - `edge_bp`: `s (x - E[V at t + T])`.
+    - `gm_bp`, `option_bp`, `exit_bp`, `carry_bp`, `fee_bp`, `offset_bp`: costs a unit; `option_bp`
+      stands outside the fill probability.
+    - `inventory_bp`, `impact_bp`: at the reference size `size_usd`, for the report; the programme
+      has its own.
+    - `net_bp`: `e_i`, the edge a filled unit keeps, without inventory and impact.
+    - `depth_usd`, `impact_scale_bp`, `impact_power`: `exit` grows by `scale (n / D)^power`.
+    - `gamma_bp`: Gamma exposure per USD, `1/2 Gamma sigma^2 tau`.
+    - `epnl_usd`: E[PnL] of the reference size.
+    - `tau_s`: quote life.
+    - `has_book`: whether anything here means something.
+    - `health`: flags.
+    """
+
+    ticks: Int32[Array, "side columns"]
+    price_bp: Float[Array, "side columns"]
+    is_valid: Bool[Array, "side columns"]
+    ahead_usd: Float[Array, "side columns"]
+    fill: Float[Array, "side columns"]
+    log_fill: Float[Array, "side columns"]
+    edge_bp: Float[Array, "side columns"]
+    gm_bp: Float[Array, "side columns"]
+    option_bp: Float[Array, "side columns"]
+    exit_bp: Float[Array, ""]
+    carry_bp: Float[Array, "side columns"]
+    fee_bp: Float[Array, ""]
+    offset_bp: Float[Array, ""]
+    inventory_bp: Float[Array, "side columns"]
+    impact_bp: Float[Array, "side columns"]
+    net_bp: Float[Array, "side columns"]
+    depth_usd: Float[Array, "side columns"]
+    impact_scale_bp: Float[Array, ""]
+    impact_power: Float[Array, ""]
+    gamma_bp: Float[Array, "side columns"]
+    size_usd: Float[Array, ""]
+    epnl_usd: Float[Array, "side columns"]
+    tau_s: Float[Array, ""]
+    has_book: Bool[Array, ""]
+    health: UInt32[Array, ""]
+
+
+def init(params: Params, *, config: Config) -> State:
+    """Nothing is remembered."""
+    del params, config
+    return State()
+
+
+def update(
+    params: Params,
+    state: State,
+    inputs: tuple[Event, Features, Belief, RiskBudget, beliefs.Params],
+    *,
+    config: Config,
+) -> tuple[State, Surface]:
+    """Price every candidate and every order of ours at this wake."""
+    event, seen, belief, risk, belief_params = inputs
+    sigma = belief.sigma_bp + jnp.finfo(seen.sigma_bp.dtype).eps
+    half_tick = event.rules.tick_bp / 2
+    unit = beliefs.model.depth_unit_bp(seen) + half_tick
+    grid = _columns(
+        event, candidates(event.book, event.rules.tick_bp, params.reach * unit, config.candidates)
+    )
+    sign = jnp.asarray(SIDE_SIGN, sigma.dtype)[:, None]
+    trade = jnp.where(seen.trade_usd > 0, seen.trade_usd, event.rules.lot_usd)
+    size = params.reference_prints * trade
+
+    # Income: the chance of a fill and what it is worth before costs.
+    v_now, v_var = belief.mean[beliefs.V], belief.cov[beliefs.V, beliefs.V]
+    depth = sign * (grid.price_bp - v_now)
+    log_u = beliefs.reach.log_reach(belief_params.reach, depth, grid.ahead_usd, unit, trade)
+    informed = beliefs.informed_share(
+        belief_params,
+        belief.mean[beliefs.INFORMED],
+        belief.cov[beliefs.INFORMED, beliefs.INFORMED],
+        params.reference_prints,
+    )
+    filled = beliefs.glosten_milgrom.posterior(
+        v_now,
+        v_var,
+        grid.price_bp,
+        sign,
+        informed,
+        jnp.exp(log_u) / 2,
+        belief_params.signal_noise * unit,
+    )
+    tau = params.cancel_latency_s + params.wake_interval_s
+    expected = 2 * seen.arrival_rate[:, None] * tau * filled.likelihood
+    fill = -jnp.expm1(-expected)
+    tiny, top = jnp.finfo(sigma.dtype).tiny, jnp.finfo(sigma.dtype).max
+    log_fill = jnp.log(fill + tiny)
+
+    # Costs, each once.
+    gm = sign * (filled.mean_bp - v_now)
+    life = tau + event.age_s
+    sd = belief.mode_sigma_bp[:, None, None] * jnp.sqrt(life) + jnp.finfo(sigma.dtype).eps
+    weight = jnp.exp(belief.log_mode)[:, None, None]
+    picked = jnp.sum(weight * option.time_average(depth[None], sd), axis=0)
+    jumps = option.jump_option(depth, params.jump_rate, params.jump_sigmas * sigma, life)
+    option_bp = params.sniping * (picked + jumps)
+    gamma = jnp.sum(weight * option.gamma(depth[None], sd) * sd**2, axis=0) / 2
+    exit_bp = params.taking * (seen.half_spread_bp + event.account.taker_fee_bp)
+    carry = -sign * risk.carry_bp
+    edge = sign * (grid.price_bp - belief.expected_v(risk.holding_s))
+    scale = params.impact * seen.half_spread_bp
+    liquid = grid.ahead_usd + params.depth_s * seen.volume_usd_s + event.rules.lot_usd
+    impact = scale * (size / liquid) ** params.impact_power
+    after = risks.cost_usd(risk, risk.position_usd - sign * size)
+    inventory = BP * (after - risks.cost_usd(risk, risk.position_usd)) / size
+
+    fixed = edge - gm - exit_bp - carry - event.account.maker_fee_bp - params.offset_bp
+    # A quote that hardly fills is still picked off: the ratio grows, to a bound that stays finite.
+    ratio = jnp.exp(jnp.minimum(-log_fill, jnp.log(top) / 2))
+    net = fixed - option_bp * ratio
+    bracket = fixed - inventory - impact
+    epnl = (fill * bracket - option_bp) * size / BP
+    ok = grid.is_valid & seen.has_book & belief.is_ready
+    shape = jnp.ones_like(depth)
+    surface = Surface(
+        ticks=grid.ticks,
+        price_bp=grid.price_bp,
+        is_valid=ok,
+        ahead_usd=grid.ahead_usd,
+        fill=fill,
+        log_fill=log_fill,
+        edge_bp=edge,
+        gm_bp=gm,
+        option_bp=option_bp,
+        exit_bp=exit_bp,
+        carry_bp=carry * shape,
+        fee_bp=event.account.maker_fee_bp,
+        offset_bp=params.offset_bp,
+        inventory_bp=inventory * shape,
+        impact_bp=impact,
+        net_bp=net,
+        depth_usd=liquid,
+        impact_scale_bp=scale,
+        impact_power=params.impact_power,
+        gamma_bp=gamma,
+        size_usd=size,
+        epnl_usd=epnl,
+        tau_s=tau,
+        has_book=seen.has_book & belief.is_ready,
+        health=flag(seen.has_book & ~all_finite((net, fill, gamma)), Health.NONFINITE_SURFACE),
+    )
+    return state, surface
+
+
+def _columns(event: Event, grid: Candidates) -> Candidates:
+    """Candidates, then our own orders with their own queue."""
+    orders = event.orders
+    join = lambda a, b: jnp.concatenate([a, b], axis=1)
+    return Candidates(
+        join(grid.ticks, orders.ticks),
+        join(grid.price_bp, orders.price_bp),
+        join(grid.ahead_usd, orders.ahead_usd),
+        join(grid.is_valid, orders.is_live),
+    )
+
+
+def build(config: Config) -> Stage:
+    """Bind the static choices."""
+    return Stage(ft.partial(init, config=config), ft.partial(update, config=config))

@@ -1,0 +1,59 @@
+"""A resting quote as a short Bachelier option on the mid.
+
+A quote `d` beyond fair value is picked off by a public move that passes it before our cancel lands.
+Source: Copeland & Galai (1983); Bachelier (1900); the time average is derived here.
+"""
+
+import jax.numpy as jnp
+from jax.scipy.special import ndtr
+from jaxtyping import Array, Float
+
+
+ROOT_TWO_PI = (2 * jnp.pi) ** 0.5
+
+
+def normal_density(z: Float[Array, "*s"]) -> Float[Array, "*s"]:
+    """The standard normal density."""
+    return jnp.exp(-(z**2) / 2) / ROOT_TWO_PI
+
+
+def bachelier(depth_bp: Float[Array, "*s"], sd_bp: Float[Array, "*s"]) -> Float[Array, "*s"]:
+    """`E[(X - d)+]` for `X ~ N(0, sd^2)`: `sd (phi(z) - z Phi(-z))`, `z = d / sd`, `sd > 0`."""
+    z = depth_bp / sd_bp
+    return jnp.maximum(sd_bp * (normal_density(z) - z * ndtr(-z)), 0.0)
+
+
+def time_average(depth_bp: Float[Array, "*s"], sd_bp: Float[Array, "*s"]) -> Float[Array, "*s"]:
+    """Mean of `bachelier(d, sigma sqrt t)` over `t` uniform in `[0, tau]`, `sd = sigma sqrt(tau)`.
+
+        (1 + z^2 / 3) C(d, sd) - z^2 / 3 (-d)+ - sd / 3 phi(z)
+
+    At `d = 0` it is two thirds of the value at tau.
+    """
+    z = depth_bp / sd_bp
+    value = (
+        (1 + z**2 / 3) * bachelier(depth_bp, sd_bp)
+        - z**2 / 3 * jnp.maximum(-depth_bp, 0.0)
+        - sd_bp / 3 * normal_density(z)
+    )
+    return jnp.maximum(value, jnp.maximum(-depth_bp, 0.0))
+
+
+def gamma(depth_bp: Float[Array, "*s"], sd_bp: Float[Array, "*s"]) -> Float[Array, "*s"]:
+    """Second derivative of `bachelier` in price, `phi(d / sd) / sd`, per bp."""
+    return normal_density(depth_bp / sd_bp) / sd_bp
+
+
+def jump_option(
+    depth_bp: Float[Array, "*s"],
+    rate: Float[Array, ""],
+    mean_bp: Float[Array, ""],
+    tau_s: Float[Array, ""],
+) -> Float[Array, "*s"]:
+    """Mean over `[0, tau]` of the loss to jumps of either sign, exponential of mean `m`.
+
+    `rate tau / 2 x 1/2 x E[(J - d)+]` with `E[(J - d)+] = m exp(-d / m)` for `d >= 0`, `m - d` inside.
+    """
+    out = jnp.maximum(depth_bp, 0.0)
+    inside = jnp.maximum(-depth_bp, 0.0)
+    return rate * tau_s / 4 * (mean_bp * jnp.exp(-out / mean_bp) + inside)
