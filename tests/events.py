@@ -38,6 +38,7 @@ def stream(n=50, seed=0, levels=LEVELS, slots=SLOTS, dtype=np.float32, wake_ever
             kind=kinds.astype(np.int32),
             is_valid=np.ones(n, bool),
             wake=np.arange(n) % wake_every == wake_every - 1,
+            restart=np.zeros(n, bool),
             dt_s=f(rng.exponential(0.1, n)),
             age_s=f(0.05 + 0.1 * rng.random(n)),
             lag_s=f(0.4 + 0.1 * rng.random(n)),

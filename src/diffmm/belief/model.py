@@ -127,8 +127,9 @@ def update(
 ) -> tuple[State, Belief]:
     """Fold one event and what was made of it."""
     event, seen = inputs
-    started = state.has_started | seen.has_book
-    fresh = where(state.has_started, state, _start(params, seen, config))
+    had = state.has_started & ~event.restart
+    started = had | seen.has_book
+    fresh = where(had, state, _start(params, seen, config))
     modes = Gaussian(fresh.modes.mean.at[:, V].add(event.shift_bp), fresh.modes.root)
     generator = _generator(params, config)
     modes, log_mode = imm.mix(modes, fresh.log_mode, small.transition(generator, event.dt_s))
@@ -136,7 +137,7 @@ def update(
     modes, log_fills = _take_fills(params, modes, event, seen)
     joint = log_mode + log_likelihood + log_fills
     new = State(modes, numerics.log_normalise(joint), started)
-    new = where(event.is_valid & started, new, state)
+    new = where(event.is_valid & (started | event.restart), new, state)
     log_score = jax.nn.logsumexp(joint)
     return new, _belief(params, new, jnp.sum(jnp.exp(new.log_mode) * nis), log_score, config)
 

@@ -1,5 +1,8 @@
 """What the venue told us: typed messages in exact integers, instruments, and the Event record."""
 
+from . import messages as messages
+from .book import HostBook as HostBook
+from .encoder import AccountInputs as AccountInputs, Config as EncoderConfig, Encoder as Encoder
 from .event import (
     Account as Account,
     ASK as ASK,
@@ -15,3 +18,6 @@ from .event import (
     SIDE_SIGN as SIDE_SIGN,
     Trade as Trade,
 )
+from .instrument import Instrument as Instrument, units as units
+from .pack import Layout as Layout
+from .tape import Tape as Tape

@@ -144,11 +144,13 @@ class Event(eqx.Module):
     - `shift_bp`: re-anchoring shift that every price level takes at this row, normally 0.
     - `shift_ticks`: the same for integer prices.
     - `wake`: whether the quotes are evaluated at this row (host's choice from data only).
+    - `restart`: a gap was too long to bridge; the belief starts anew from this book.
     """
 
     kind: Int32[Array, ""]
     is_valid: Bool[Array, ""]
     wake: Bool[Array, ""]
+    restart: Bool[Array, ""]
     dt_s: Float[Array, ""]
     age_s: Float[Array, ""]
     lag_s: Float[Array, ""]

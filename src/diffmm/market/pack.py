@@ -1,0 +1,98 @@
+"""An Event as one float32 vector: one buffer crosses into the compiled step, not fifty.
+
+Integers are ticks from the anchor and small enums, so float32 holds them exactly (below 2**24).
+"""
+
+import dataclasses
+import functools as ft
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .event import (
+    Account,
+    Book,
+    Context,
+    Event,
+    Fill,
+    Orders,
+    Reference,
+    Rules,
+    Trade,
+)
+
+
+EXACT_INTEGERS = 2**24
+"""Largest integer up to which float32 is exact."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """Shapes of one Event.
+
+    **Attributes:**
+
+    - `levels`: L, book levels a side.
+    - `slots`: S, orders a side.
+    """
+
+    levels: int = 20
+    slots: int = 8
+
+    @ft.cached_property
+    def blank(self) -> Event:
+        """An event of zeros."""
+        f, i, b = np.float32, np.int32, np.bool_
+        scalar = lambda kind: np.zeros((), kind)
+        of = lambda kind, n: np.zeros((2, n), kind)
+        row, slot = self.levels, self.slots
+        return Event(
+            kind=scalar(i),
+            is_valid=scalar(b),
+            wake=scalar(b),
+            restart=scalar(b),
+            dt_s=scalar(f),
+            age_s=scalar(f),
+            lag_s=scalar(f),
+            shift_bp=scalar(f),
+            shift_ticks=scalar(i),
+            book=Book(of(i, row), of(f, row), of(f, row), of(f, row), of(b, row)),
+            trade=Trade(scalar(i), scalar(f), scalar(f), scalar(f)),
+            reference=Reference(scalar(f), scalar(f), scalar(f), scalar(b)),
+            context=Context(scalar(f), scalar(f), scalar(f), scalar(f), scalar(b)),
+            fill=Fill(np.zeros(2, f), np.zeros(2, f), np.zeros(2, f)),
+            orders=Orders(*(of(k, slot) for k in (i, f, f, f, f, b))),
+            account=Account(*(scalar(f) for _ in range(6))),
+            rules=Rules(scalar(f), scalar(f), scalar(f)),
+        )
+
+    @ft.cached_property
+    def width(self) -> int:
+        """Length of the vector."""
+        return sum(x.size for x in jax.tree.leaves(self.blank))
+
+    def views(self, vector: np.ndarray) -> Event:
+        """The same memory as an Event of float32 views, for writing."""
+        leaves, tree = jax.tree.flatten(self.blank)
+        out, at = [], 0
+        for leaf in leaves:
+            out.append(vector[at : at + leaf.size].reshape(leaf.shape))
+            at += leaf.size
+        return jax.tree.unflatten(tree, out)
+
+    def unpack(self, vector: Any) -> Event:
+        """A vector (or a batch, last axis) to an Event of the right dtypes, inside a trace too."""
+        leaves, tree = jax.tree.flatten(self.blank)
+        out, at = [], 0
+        batch = vector.shape[:-1]
+        for leaf in leaves:
+            part = vector[..., at : at + leaf.size].reshape(*batch, *leaf.shape)
+            at += leaf.size
+            if leaf.dtype == np.bool_:
+                part = part != 0
+            elif leaf.dtype == np.int32:
+                part = part.astype(jnp.int32)
+            out.append(part)
+        return jax.tree.unflatten(tree, out)
