@@ -93,35 +93,35 @@ def update(
     valid, net, fill = cut(surface.is_valid), cut(surface.net_bp), cut(surface.fill)
     unit = risk.room_usd
     dtype = net.dtype
-    floor = jnp.sqrt(jnp.finfo(dtype).tiny)
-    fill = jnp.maximum(fill, floor)
-    best = jnp.max(jnp.where(valid, net, 0.0), initial=0.0)
-    # An unprofitable level has no size however unprofitable it is; far values only cost digits.
-    worst = -(best + event.rules.tick_bp)
-    edge = jnp.where(valid, jnp.maximum(net, worst), worst)
+    # Fill probabilities below the working precision of the largest change no size.
+    fill = jnp.maximum(fill, jnp.finfo(dtype).eps)
     sign = jnp.asarray(SIDE_SIGN, dtype)
     held = cut(surface.ticks)[:, :, None] == event.orders.ticks[:, None, :]
     is_new = ~jnp.any(held & event.orders.is_live[:, None, :], axis=2)
-    message = BP * params.message_usd / surface.size_usd
+    message = jnp.where(is_new, BP * params.message_usd / surface.size_usd, 0.0)
+    # A level that cannot pay its message has no size at any price of the limits; leaving its
+    # numbers out keeps the system well scaled and changes nothing.
+    viable = valid & (fill * net > message)
+    best = jnp.max(jnp.where(viable, net, 0.0), initial=0.0)
+    worst = -(best + event.rules.tick_bp)
     wanted = jnp.stack([unit + sign * risk.position_usd, risk.kelly_usd + sign * risk.position_usd])
     least = jnp.finfo(dtype).eps * unit
     data = Programme(
         fill=fill,
-        edge=edge,
+        edge=jnp.where(viable, net, worst),
         impact=surface.impact_scale_bp * (unit / cut(surface.depth_usd)) ** surface.impact_power,
         power=surface.impact_power,
-        message=jnp.where(is_new, message, 0.0),
+        message=jnp.where(viable, message, 0.0),
         sweep=jnp.maximum(
             fill - jnp.concatenate([fill[:, 1:], jnp.zeros_like(fill[:, :1])], axis=1), 0.0
         ),
         cubic=_marginal_cost(risk, sign, unit),
-        gamma=jnp.maximum(cut(surface.gamma_bp), floor),
+        gamma=jnp.maximum(cut(surface.gamma_bp), jnp.finfo(dtype).eps),
         gamma_limit=BP * event.account.gamma_limit_usd / unit,
         cap=jnp.maximum(jnp.min(wanted, axis=0), least)[:, None] / unit,
     )
     point = programme.solve(params.solver, data, config.iterations)
-    size = jnp.where(valid, point.y * unit, 0.0)
-    size = jnp.where(surface.has_book, size, 0.0)
+    size = jnp.where(viable & surface.has_book, point.y * unit, 0.0)
     return state, Allocation(
         size_usd=size,
         gain_usd=fill * size * net / BP,

@@ -154,11 +154,16 @@ def _newton(
     curve = (1 + frozen.power) * frozen.power * frozen.impact * power / y
     stiff = frozen.fill * (curve + at.zeta / y)
     weight = frozen.sweep * jnp.maximum(second, 0.0)
-    weight = weight.at[:, -1:].add(at.cap / jax.lax.stop_gradient(at.room))
     rhs = jnp.stack([residual, jnp.broadcast_to(frozen.gamma, y.shape)])
-    following = jnp.concatenate([stiff[:, 1:], jnp.zeros_like(stiff[:, :1])], axis=1)
-    after = jnp.concatenate([rhs[..., 1:], jnp.zeros_like(rhs[..., :1])], axis=-1)
-    moved = tridiagonal.solve(stiff + following + weight, -stiff, rhs - after)
+    # An empty level is so stiff that its row would drown the others in rounding. It is only glue
+    # between its neighbours, so a bounded stiffness with the same displacement serves as well.
+    most = jnp.sum(weight) + jnp.max(frozen.fill * (frozen.impact + frozen.edge))
+    glue = jnp.minimum(stiff, most * jnp.finfo(y.dtype).eps ** (-3 / 5))
+    weight = weight.at[:, -1:].add(at.cap / jax.lax.stop_gradient(at.room))
+    push = rhs * (glue / stiff)[None]
+    following = jnp.concatenate([glue[:, 1:], jnp.zeros_like(glue[:, :1])], axis=1)
+    after = jnp.concatenate([push[..., 1:], jnp.zeros_like(push[..., :1])], axis=-1)
+    moved = tridiagonal.solve(glue + following + weight, -glue, push - after)
     delta = (rhs - deeper(weight[None] * moved)) / stiff[None]
     rank = at.gamma / jax.lax.stop_gradient(at.slack)
     along = jnp.sum(frozen.gamma * delta[0]) / (1 + rank * jnp.sum(frozen.gamma * delta[1]))
