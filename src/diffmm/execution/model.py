@@ -180,7 +180,7 @@ def _fill_slots(
     rank = jnp.cumsum(is_placed, axis=1)
     free = jnp.cumsum(~keep, axis=1)
     goes = (rank[:, None, :] == free[:, :, None]) & is_placed[:, None, :] & ~keep[:, :, None]
-    pick = lambda x: jnp.sum(jnp.where(goes, x[:, None, :], 0), axis=2)
+    pick = lambda x: jnp.sum(jnp.where(goes, x[:, None, :], 0), axis=2, dtype=x.dtype)
     return pick(wanted.ticks), pick(wanted.lots)
 
 

@@ -62,13 +62,14 @@ def candidates(
     """
     level = outward(book.ticks)
     touch = level[:, :1]
+    count = lambda start, stop: jnp.arange(start, stop, dtype=level.dtype)[None, :]
     crossing = -level[::-1, :1]
     room = jnp.maximum(touch - crossing - 1, 0)
-    inside = crossing + 1 + room * jnp.arange(config.inside)[None, :] // config.inside
-    near = touch + jnp.arange(config.near)[None, :]
-    growth = (2 ** (6 * jnp.arange(1, config.deep + 1) / config.deep) - 1) / (2**6 - 1)
+    inside = crossing + 1 + room * count(0, config.inside) // config.inside
+    near = touch + count(0, config.near)
+    growth = (2 ** (6 * count(1, config.deep + 1) / config.deep) - 1) / (2**6 - 1)
     steps = jnp.ceil(reach_bp / tick_bp * growth.astype(reach_bp.dtype)).astype(touch.dtype)
-    deep = touch + config.near - 1 + steps[None, :]
+    deep = touch + config.near - 1 + steps
     beyond = (level[:, None, :] >= deep[:, :, None]) & book.is_valid[:, None, :]
     far = jnp.iinfo(level.dtype).max
     following = jnp.min(jnp.where(beyond, level[:, None, :], far), axis=2)
