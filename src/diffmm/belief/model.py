@@ -156,9 +156,12 @@ def informed_share(
     return terms[0] + terms[1] + terms[2]
 
 
-def depth_unit_bp(seen: Features) -> Float[Array, ""]:
-    """The market's scale of a depth, `half_spread + sigma sqrt(1 s)`."""
-    return seen.half_spread_bp + seen.sigma_bp
+def depth_unit_bp(params: Params, seen: Features, tick_bp: Float[Array, ""]) -> Float[Array, ""]:
+    """The market's scale of a depth, `half_spread + sigma sqrt(scale_s) + tick / 2`.
+
+    The same for the belief's fill update and for the surface.
+    """
+    return seen.half_spread_bp + seen.sigma_bp * jnp.sqrt(params.reach.scale_s) + tick_bp / 2
 
 
 def _start(params: Params, seen: Features, config: Config) -> State:
@@ -211,12 +214,12 @@ def _observe(
 def _take_fills(
     params: Params, modes: Gaussian, event: Event, seen: Features
 ) -> tuple[Gaussian, Float[Array, "modes"]]:
-    unit = depth_unit_bp(seen)
+    unit = depth_unit_bp(params, seen, event.rules.tick_bp)
 
     def side(modes, which):
         price, usd = event.fill.price_bp[which], event.fill.usd[which]
         was_filled = usd > 0
-        sign = jnp.full_like(price, SIDE_SIGN[which])
+        sign = jnp.asarray(SIDE_SIGN, price.dtype)[which]
         safe_unit = jnp.where(unit > 0, unit, 1.0)
         trade = jnp.where(seen.trade_usd > 0, seen.trade_usd, 1.0)
 
@@ -250,9 +253,13 @@ def _take_fills(
 
         return jax.vmap(mode)(modes)
 
-    modes, log_bid = side(modes, BID)
-    modes, log_ask = side(modes, ASK)
-    return modes, log_bid + log_ask
+    # Two fills in one row have no known order: the one nearer to fair value first, so that bid and
+    # ask are exchanged exactly in a mirrored market.
+    depth = jnp.asarray(SIDE_SIGN, unit.dtype) * (event.fill.price_bp - seen.fair_bp)
+    first = jnp.where(depth[ASK] < depth[BID], ASK, BID)
+    modes, log_first = side(modes, first)
+    modes, log_second = side(modes, BID + ASK - first)
+    return modes, log_first + log_second
 
 
 def _belief(

@@ -51,11 +51,11 @@ class Config:
 
 
 class Params(eqx.Module):
-    queue_root: Float[Array, ""] = param(REAL, 0.25)
-    queue: Float[Array, ""] = param(REAL, 0.05)
-    flow_tanh: Float[Array, ""] = param(REAL, 0.15)
-    depth: Float[Array, "3"] = param(REAL, (0.0, 0.0, 0.0))
-    trade_flow: Float[Array, ""] = param(REAL, 0.0)
+    queue_root: Float[Array, ""] = param(REAL, 0.25, unit="s^0.25")
+    queue: Float[Array, ""] = param(REAL, 0.05, unit="s^0.5")
+    flow_tanh: Float[Array, ""] = param(REAL, 0.15, unit="s^0.5")
+    depth: Float[Array, "3"] = param(REAL, (0.0, 0.0, 0.0), unit="s^0.5")
+    trade_flow: Float[Array, ""] = param(REAL, 0.0, unit="s^0.5")
     relaxation: Float[Array, ""] = param(POSITIVE, 2.25)
     depth_distance_bp: Float[Array, "3"] = param(
         POSITIVE, (10.0, 25.0, 50.0), unit="bp", trainable=False
@@ -71,10 +71,10 @@ class Params(eqx.Module):
     sample_s: Float[Array, ""] = param(POSITIVE, 1.0, unit="s", trainable=False)
     variance_memory_s: Float[Array, ""] = param(POSITIVE, 60.0, unit="s")
     prior_variance_s: Float[Array, ""] = param(POSITIVE, 5.0, unit="s")
-    prior_sigma_half_spreads: Float[Array, ""] = param(POSITIVE, 0.5)
+    prior_sigma_half_spreads: Float[Array, ""] = param(POSITIVE, 0.5, unit="1/s^0.5")
     freeze_s: Float[Array, ""] = param(POSITIVE, 5.0, unit="s", trainable=False)
     correlation_s: Float[Array, ""] = param(POSITIVE, 1.6, unit="s")
-    fair_noise_spread: Float[Array, ""] = param(POSITIVE, 0.3)
+    fair_noise_spread: Float[Array, ""] = param(POSITIVE, 0.3, unit="s^0.5")
     fair_noise_sigma: Float[Array, ""] = param(POSITIVE, 0.1, unit="s")
     mid_noise_spread: Float[Array, ""] = param(POSITIVE, 4.0)
     mid_noise_sigma: Float[Array, ""] = param(POSITIVE, 2.0, unit="s")
@@ -82,7 +82,7 @@ class Params(eqx.Module):
     lead_share: Float[Array, ""] = param(SHARE, 0.7)
     lead_noise_sigma: Float[Array, ""] = param(POSITIVE, 0.5, unit="s")
     trend_gain: Float[Array, ""] = param(REAL, 0.0, unit="1/s^0.5")
-    trend_precision: Float[Array, ""] = param(SHARE, 0.0, unit="s")
+    trend_precision: Float[Array, ""] = param(SHARE, 0.0)
     variance_noise_s: Float[Array, ""] = param(POSITIVE, 1.5, unit="s")
 
 

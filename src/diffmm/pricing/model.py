@@ -133,8 +133,7 @@ def update(
     """Price every candidate and every order of ours at this wake."""
     event, seen, belief, risk, belief_params = inputs
     sigma = belief.sigma_bp + jnp.finfo(seen.sigma_bp.dtype).eps
-    half_tick = event.rules.tick_bp / 2
-    unit = beliefs.model.depth_unit_bp(seen) + half_tick
+    unit = beliefs.model.depth_unit_bp(belief_params, seen, event.rules.tick_bp)
     grid = _columns(
         event, candidates(event.book, event.rules.tick_bp, params.reach * unit, config.candidates)
     )
