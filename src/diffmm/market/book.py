@@ -64,6 +64,11 @@ class HostBook:
         self.stamp_ms = stamp_ms
         return True
 
+    def forget(self) -> None:
+        """Nothing is known of the levels any more; older messages are still refused."""
+        for levels in self.sides:
+            levels.clear()
+
     @property
     def best_bid(self) -> Level | None:
         """Price and size of the best bid, `None` when the side is empty."""

@@ -49,6 +49,7 @@ class Config:
     - `lag_window_ns`: memory of the smallest lag, from which the age is counted.
     - `base_latency_s`: age of the freshest message.
     - `stale_reference_ns`: age at which a reference is no longer one.
+    - `silent_feed_ns`: a feed that says nothing of any coin for so long has lost the book.
     """
 
     layout: Layout = Layout()
@@ -61,6 +62,7 @@ class Config:
     lag_window_ns: int = 600 * NS
     base_latency_s: float = 0.2
     stale_reference_ns: int = 5 * NS
+    silent_feed_ns: int = 2 * NS
 
 
 @dataclasses.dataclass
@@ -74,6 +76,7 @@ class Counters:
     one_sided_books: int = 0
     before_first_book: int = 0
     gaps: int = 0
+    silences: int = 0
 
 
 class Encoder:
@@ -94,7 +97,7 @@ class Encoder:
         self.row = config.layout.views(self.vector)
         self._book, self._reference_book = HostBook(), HostBook()
         self._reference_anchor, self._reference_ns = 0.0, 0
-        self._last_ns = self._wake_ns = 0
+        self._last_ns = self._wake_ns = self._heard_ns = 0
         self._rows_since_wake = 0
         self._woke: tuple[int, int, float, float] | None = None
         self._lags: collections.deque[tuple[int, float]] = collections.deque()
@@ -111,6 +114,25 @@ class Encoder:
         """The connection was lost: the next trades frame repeats history, and is not flow."""
         self._had_trades = False
 
+    def lose_book(self, now_ns: int) -> list[np.ndarray]:
+        """The book is not known any more: a row without one, which wakes, so that quotes go.
+
+        Absence is no information: belief keeps what it has, and the next book is believed again.
+        """
+        rows = self.timers(now_ns)
+        if not self.row.book.is_valid.any():
+            return rows
+        self._book.forget()
+        self.row.book.is_valid[...] = self.row.book.usd[...] = 0
+        return [*rows, self._emit(Kind.TIMER, max(now_ns, self._last_ns), True)]
+
+    def heard(self, receive_ns: int) -> list[np.ndarray]:
+        """The feed spoke of whatever coin; rows only when it had been silent for too long."""
+        late = receive_ns - self._heard_ns > self.config.silent_feed_ns
+        rows = self.timers(receive_ns) if late else []
+        self._heard_ns = max(self._heard_ns, receive_ns)
+        return rows
+
     def on(self, message: Message, receive_ns: int) -> list[np.ndarray]:
         """Rows that one message makes, timers before it included.
 
@@ -120,6 +142,7 @@ class Encoder:
         """
         receive_ns = max(receive_ns, self._last_ns)
         rows = self.timers(receive_ns)
+        self._heard_ns = receive_ns
         coin = getattr(message, "coin", None)
         if coin == self.instrument.coin:
             rows += self._own(message, receive_ns)
@@ -128,10 +151,19 @@ class Encoder:
         return rows
 
     def timers(self, now_ns: int) -> list[np.ndarray]:
-        """Timer rows due by `now_ns`, each 250 ms after the last wake."""
+        """Timer rows due by `now_ns`, each 250 ms after the last wake; silence loses the book."""
         rows: list[np.ndarray] = []
         if not self.anchor:
             return rows
+        lost_ns = self._heard_ns + self.config.silent_feed_ns
+        if lost_ns < now_ns and self.row.book.is_valid.any():
+            rows = self._timers_until(lost_ns)
+            self.counters.silences += 1
+            rows += self.lose_book(lost_ns)
+        return rows + self._timers_until(now_ns)
+
+    def _timers_until(self, now_ns: int) -> list[np.ndarray]:
+        rows: list[np.ndarray] = []
         most = self.config.most_timers
         if now_ns - self._wake_ns > most * self.config.timer_ns:
             self.counters.gaps += 1

@@ -10,9 +10,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from diffmm.market import AccountInputs, Encoder, EncoderConfig, Instrument, Tape
-from diffmm.market.messages import Notice, NoticeKind
 
-from .hyperliquid import Codec
+from .intake import Intake
 
 
 SIZE = re.compile(r'"coin":"([^"]+)"[^{}\[\]]*?"sz":"\d+(?:\.(\d+))?"')
@@ -103,32 +102,10 @@ def encode(
     Raises:
         TapeError: when no line makes a row.
     """
-    known = [instrument] + ([reference] if reference else [])
-    codec = Codec({x.coin: x for x in known})
-    encoder = Encoder(instrument, account, config, reference)
+    intake = Intake(instrument, account, config, reference)
     rows: list[np.ndarray] = []
-    anchors: list[tuple[int, int, int]] = []
-    notices: dict[str, int] = {}
-    names = [f'"{x.coin}"' for x in known]
     for line in lines:
-        stamp, frame = split(line)
-        if '"coin"' in frame and not any(name in frame for name in names):
-            continue
-        for message in codec.decode(frame):
-            if isinstance(message, Notice):
-                if message.kind is not NoticeKind.OTHER:
-                    notices[message.kind.value] = notices.get(message.kind.value, 0) + 1
-                continue
-            before = len(rows)
-            made = encoder.on(message, stamp)
-            rows += made
-            if made and (not anchors or anchors[-1][1:] != (encoder.anchor, encoder.tick)):
-                anchors.append((before, encoder.anchor, encoder.tick))
+        rows += intake.on_line(*split(line))[0]
     if not rows:
         raise TapeError(f"no row for {instrument.coin}; the recording has no two-sided book of it")
-    packed = np.stack(rows)
-    return (
-        Tape(packed, config.layout, config.frame_rows, instrument, tuple(anchors)),
-        encoder,
-        notices,
-    )
+    return intake.tape(rows), intake.encoder, dict(intake.notices)
