@@ -14,7 +14,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, UInt32
 
-from diffmm.core import all_finite, flag, Health, param, POSITIVE, Stage
+from diffmm.core import all_finite, flag, Health, param, POSITIVE, Stage, where
 from diffmm.market import Event, SIDE_SIGN
 from diffmm.pricing import Surface
 from diffmm.risk import RiskBudget
@@ -28,14 +28,7 @@ BP = 1e4
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Static choices.
-
-    **Attributes:**
-
-    - `iterations`: steps of the interior point method.
-    """
-
-    iterations: int = 24
+    """No static choice."""
 
     @classmethod
     def small(cls) -> "Config":
@@ -44,12 +37,13 @@ class Config:
 
 
 class Params(eqx.Module):
-    solver: programme.Params
-    message_usd: Float[Array, ""] = param(POSITIVE, 0.0005, unit="USD")
+    message_usd: Float[Array, ""] = param(POSITIVE, 0.00002, unit="USD")
 
 
 class State(eqx.Module):
-    """Nothing is remembered."""
+    """The last decision's prices, where the next search starts."""
+
+    prices: programme.Prices
 
 
 class Allocation(eqx.Module):
@@ -78,9 +72,10 @@ class Allocation(eqx.Module):
 
 
 def init(params: Params, *, config: Config) -> State:
-    """Nothing is remembered."""
-    del params, config
-    return State()
+    """Every limit is free."""
+    del config
+    none = jnp.zeros_like(params.message_usd)
+    return State(programme.Prices(jnp.stack([none, none]), none))
 
 
 def update(
@@ -88,6 +83,29 @@ def update(
 ) -> tuple[State, Allocation]:
     """Solve the programme at this wake."""
     event, risk, surface = inputs
+    slots = event.orders.ticks.shape[1]
+    cut = lambda x: x[:, : x.shape[1] - slots]
+    data, viable, is_kelly = build_programme(params, event, risk, surface)
+    point = programme.solve(data, state.prices)
+    size = jnp.where(viable & surface.has_book, point.y * risk.room_usd, 0.0)
+    finite = all_finite(point)
+    new = State(where(finite, point.prices, state.prices))
+    return new, Allocation(
+        size_usd=size,
+        gain_usd=data.fill * size * cut(surface.net_bp) / BP,
+        gamma_usd=jnp.sum(data.gamma * size) / BP,
+        gamma_dual=point.prices.gamma,
+        cap_dual_bp=point.cap,
+        cap_is_kelly=is_kelly,
+        message_usd=params.message_usd,
+        health=flag(surface.has_book & ~finite, Health.NONFINITE_ALLOCATION),
+    )
+
+
+def build_programme(
+    params: Params, event: Event, risk: RiskBudget, surface: Surface
+) -> tuple[Programme, Bool[Array, "side candidates"], Bool[Array, "side"]]:
+    """The programme of one decision, which levels can have a size, whether Kelly is the cap."""
     slots = event.orders.ticks.shape[1]
     cut = lambda x: x[:, : x.shape[1] - slots]
     valid, net, fill = cut(surface.is_valid), cut(surface.net_bp), cut(surface.fill)
@@ -120,18 +138,7 @@ def update(
         gamma_limit=BP * event.account.gamma_limit_usd / unit,
         cap=jnp.maximum(jnp.min(wanted, axis=0), least)[:, None] / unit,
     )
-    point = programme.solve(params.solver, data, config.iterations)
-    size = jnp.where(viable & surface.has_book, point.y * unit, 0.0)
-    return state, Allocation(
-        size_usd=size,
-        gain_usd=fill * size * net / BP,
-        gamma_usd=jnp.sum(data.gamma * size) / BP,
-        gamma_dual=point.gamma,
-        cap_dual_bp=point.cap[:, 0],
-        cap_is_kelly=wanted[1] < wanted[0],
-        message_usd=params.message_usd,
-        health=flag(surface.has_book & ~all_finite(point), Health.NONFINITE_ALLOCATION),
-    )
+    return data, viable, wanted[1] < wanted[0]
 
 
 def _marginal_cost(

@@ -1,36 +1,45 @@
-"""The concave programme of sizes, solved by a primal-dual interior point method.
+"""The concave programme of sizes, solved by shooting along the ladder.
 
-    max  sum_i P_i [e_i y_i - h_i y_i^(1+b)] - sum_i m y_i - sum_i w_i K(N_i)
+    max  sum_i P_i [e_i y_i - h_i y_i^(1+b)] - sum_i m_i y_i - sum_i w_i K(N_i)
     s.t. g . y <= G,   N_M <= cap (each side),   y >= 0
 
-with `N` cumulative from the inside out, `w_i = P_i - P_(i+1) >= 0` and `K` convex. In cumulative
-coordinates the Hessian is tridiagonal, so a Newton step costs `log2 M` vector operations; the
-Gamma row is one rank. Level `i` has barrier weight `P_i`: fill probabilities span many decades, and
-so the path is central in bp for each level. Source: Wright (1997) for the method; structure ours.
+with `N_i = y_1 + ... + y_i`, `w_i = P_i - P_(i+1) >= 0` and `K` convex. Let `r_i` be the marginal cost
+of one more unit at level i. Stationarity is a recursion from the outermost level inwards,
+
+    r_i = r_(i+1) + w_i K'(N_i),   y_i = [(e_i - (m_i + lambda g_i + r_i) / P_i)+ / ((1+b) h_i)]^(1/b),
+    N_(i-1) = N_i - y_i,
+
+started at the side's total `N_M = t` with `r_(M+1) = nu`, the price of the cap. What is left at the
+inner end, `N_0`, must vanish. It grows in `t` with slope at least one, and in `nu`, so one number `s` a
+side (`t = s` up to the cap, then `nu = s - cap`) and the Gamma price `lambda` are three unknowns. A joint
+Newton starts from the last decision's; where it fails, a grid of prices with bracketed Newton inside. Source: ours, tested against a general solver.
 """
 
 import dataclasses
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from diffmm.core import param, POSITIVE
 
-from . import tridiagonal
+LANES = 8
+"""Gamma prices tried at once: with two sides they fill one vector register."""
+ROUNDS = 2
+"""Grids of Gamma prices; each narrows the bracket by `LANES`."""
+INNER = 24
+"""Bracketed Newton steps for a side's total at given Gamma prices."""
+MOST_NEWTON = 8
+"""Joint Newton steps for both sides and the Gamma price."""
 
 
-class Params(eqx.Module):
-    """Numerical choices of the solver; none of them moves the optimum."""
-
-    shrink: Float[Array, ""] = param(POSITIVE, 0.35, trainable=False)
-    boundary: Float[Array, ""] = param(POSITIVE, 0.95, trainable=False)
-    start: Float[Array, ""] = param(POSITIVE, 0.1, trainable=False)
+ROUNDING = 64
+"""Units of rounding by which a converged step may leave its bracket."""
 
 
 class Programme(eqx.Module):
-    """Data of one programme, sizes in units of `unit_usd`, values in bp times that unit.
+    """Data of one programme, sizes in units of the inventory room, values in bp times that unit.
 
     **Attributes:**
 
@@ -40,7 +49,7 @@ class Programme(eqx.Module):
     - `power`: b > 0.
     - `message`: m in bp.
     - `sweep`: w_i.
-    - `slope`, `bend`: `K'(N) = slope + bend N + cubic N^2 ...` is asked through `marginal`.
+    - `cubic`: coefficients of `K'(N)` in powers of N, in bp.
     - `gamma`: g_i in bp.
     - `gamma_limit`: G in bp units.
     - `cap`: largest N_M of each side.
@@ -58,62 +67,64 @@ class Programme(eqx.Module):
     cap: Float[Array, "side 1"]
 
 
-class Point(eqx.Module):
-    """Sizes, slacks and duals.
+class Prices(eqx.Module):
+    """Where the recursion starts: `s` of each side, and the price of the Gamma limit."""
 
-    The slacks are variables of their own that move with the sizes: computed as a difference they
-    would lose all their digits in float32 when a limit binds.
-    """
+    s: Float[Array, "side"]
+    gamma: Float[Array, ""]
+
+
+class Solution(eqx.Module):
+    """Sizes, the price of each side's cap, and where a search for a similar programme may start."""
 
     y: Float[Array, "side levels"]
-    slack: Float[Array, ""]
-    room: Float[Array, "side 1"]
-    zeta: Float[Array, "side levels"]
-    gamma: Float[Array, ""]
-    cap: Float[Array, "side 1"]
+    cap: Float[Array, "side"]
+    prices: Prices
 
 
-def solve(params: Params, p: Programme, iterations: int) -> Point:
+class Levels(NamedTuple):
+    """What the recursion reads at each level, levels first."""
+
+    edge: Array
+    steep: Array
+    inverse: Array
+    reward: Array
+    sweep: Array
+    gamma: Array
+
+
+class Ends(NamedTuple):
+    """What the recursion leaves: `N_0` of each side and the Gamma exposure of each side."""
+
+    left: Array
+    used: Array
+
+
+def solve(p: Programme, guess: Prices) -> Solution:
     """The optimum, feasible to the last bit, with implicit gradients.
 
-    Differentiation goes through one Newton step at the solution, whose Jacobian is the implicit
-    function theorem's; nothing is differentiated through the iterations.
+    Nothing is differentiated through the search: the gradient is that of one joint Newton step at the
+    solution, which is the implicit function theorem's.
+
+    Args:
+        p: the programme.
+        guess: prices of a similar programme; a bad one costs time, not accuracy.
     """
     frozen = jax.lax.stop_gradient(p)
-    best = jnp.maximum(jnp.max(frozen.edge), jnp.finfo(p.edge.dtype).eps)
-    start = _start(params, frozen, best)
-    smallest = best * jnp.finfo(p.edge.dtype).eps
-
-    def iteration(k: int, carry: tuple[Point, Array]) -> tuple[Point, Array]:
-        del k
-        point, barrier = carry
-        barrier = jnp.maximum(barrier * params.shrink, smallest)
-        return _step(params, frozen, point, barrier), barrier
-
-    point, barrier = jax.lax.fori_loop(0, iterations, iteration, (start, best))
-    point, barrier = jax.lax.stop_gradient((point, barrier))
-    moved = dataclasses.replace(
-        point,
-        slack=point.slack
-        + p.gamma_limit
-        - frozen.gamma_limit
-        - jnp.sum((p.gamma - frozen.gamma) * point.y),
-        room=point.room + p.cap - frozen.cap,
-    )
-    dy = _newton(p, moved, barrier, frozen)
-    y = jnp.maximum(point.y + dy - jax.lax.stop_gradient(dy), 0.0)
+    at = _joint(p, jax.lax.stop_gradient(_search(frozen, guess)), frozen)
+    y, _ = _shoot(p, _levels(p), *_ends_at(at.s[:, None], p), at.gamma[None])
+    y = jnp.maximum(y[..., 0].T, 0.0)
     y = y * jnp.minimum(p.cap / jnp.maximum(jnp.sum(y, axis=1, keepdims=True), p.cap), 1.0)
     used = jnp.sum(p.gamma * y)
     y = y * (p.gamma_limit / jnp.maximum(used, p.gamma_limit))
-    return dataclasses.replace(point, y=y)
+    _, nu = _ends_at(at.s[:, None], p)
+    return Solution(y, nu[:, 0], jax.lax.stop_gradient(at))
 
 
-def marginal(p: Programme, n: Float[Array, "side levels"]) -> tuple[Array, Array]:
-    """`K'(N)` and `K''(N)` in bp: a cubic in N, since gamma(q) is quadratic."""
+def marginal(p: Programme, n: Float[Array, "side lanes"]) -> Float[Array, "side lanes"]:
+    """`K'(N)` in bp: a cubic in N, since gamma(q) is quadratic."""
     c = p.cubic[:, :, None]
-    first = c[:, 0] + n * (c[:, 1] + n * (c[:, 2] + n * c[:, 3]))
-    second = c[:, 1] + n * (2 * c[:, 2] + 3 * n * c[:, 3])
-    return first, second
+    return c[:, 0] + n * (c[:, 1] + n * (c[:, 2] + n * c[:, 3]))
 
 
 def objective(p: Programme, y: Float[Array, "side levels"]) -> Float[Array, ""]:
@@ -125,68 +136,192 @@ def objective(p: Programme, y: Float[Array, "side levels"]) -> Float[Array, ""]:
     return jnp.sum(gain - p.sweep * cost)
 
 
-def _start(params: Params, p: Programme, best: Float[Array, ""]) -> Point:
-    share = params.start / p.gamma.shape[1]
-    most = jnp.minimum(p.cap, p.gamma_limit / jnp.sum(p.gamma))
-    y = share * most * jnp.ones_like(p.gamma)
-    slack = p.gamma_limit - jnp.sum(p.gamma * y)
-    room = p.cap - jnp.sum(y, axis=1, keepdims=True)
-    return Point(y, slack, room, best / y, best / slack, best / room)
-
-
-def _newton(
-    p: Programme, at: Point, barrier: Float[Array, ""], frozen: Programme
-) -> Float[Array, "side levels"]:
-    """Newton direction of the sizes; the matrix is frozen, the residual carries gradients."""
-    y = at.y
-    cumulative = jnp.cumsum(y, axis=1)
-    first, _ = marginal(p, cumulative)
-    _, second = marginal(frozen, cumulative)
-    deeper = lambda x: jnp.flip(jnp.cumsum(jnp.flip(x, axis=-1), axis=-1), axis=-1)
-    power = y**p.power
-    residual = (
-        p.fill * (p.edge - (1 + p.power) * p.impact * power + barrier / y)
-        - p.message
-        - deeper(p.sweep * first)
-        - barrier / at.room
-        - barrier / at.slack * p.gamma
+def _levels(p: Programme) -> Levels:
+    inverse = 1 / p.fill
+    steep = ((1 + p.power) * p.impact) ** (-1 / p.power)
+    first = lambda x: x.T[:, :, None]
+    return Levels(
+        first(p.edge - p.message * inverse),
+        first(steep),
+        first(inverse),
+        first(p.gamma * inverse),
+        first(p.sweep),
+        first(p.gamma),
     )
-    curve = (1 + frozen.power) * frozen.power * frozen.impact * power / y
-    stiff = frozen.fill * (curve + at.zeta / y)
-    weight = frozen.sweep * jnp.maximum(second, 0.0)
-    rhs = jnp.stack([residual, jnp.broadcast_to(frozen.gamma, y.shape)])
-    # An empty level is so stiff that its row would drown the others in rounding. It is only glue
-    # between its neighbours, so a bounded stiffness with the same displacement serves as well.
-    most = jnp.sum(weight) + jnp.max(frozen.fill * (frozen.impact + frozen.edge))
-    glue = jnp.minimum(stiff, most * jnp.finfo(y.dtype).eps ** (-3 / 5))
-    weight = weight.at[:, -1:].add(at.cap / jax.lax.stop_gradient(at.room))
-    push = rhs * (glue / stiff)[None]
-    following = jnp.concatenate([glue[:, 1:], jnp.zeros_like(glue[:, :1])], axis=1)
-    after = jnp.concatenate([push[..., 1:], jnp.zeros_like(push[..., :1])], axis=-1)
-    moved = tridiagonal.solve(glue + following + weight, -glue, push - after)
-    delta = (rhs - deeper(weight[None] * moved)) / stiff[None]
-    rank = at.gamma / jax.lax.stop_gradient(at.slack)
-    along = jnp.sum(frozen.gamma * delta[0]) / (1 + rank * jnp.sum(frozen.gamma * delta[1]))
-    return delta[0] - rank * along * delta[1]
 
 
-def _step(params: Params, p: Programme, at: Point, barrier: Float[Array, ""]) -> Point:
-    """One step towards the central point of this barrier."""
-    dy = _newton(p, at, barrier, p)
-    d_slack = -jnp.sum(p.gamma * dy)
-    d_room = -jnp.sum(dy, axis=1, keepdims=True)
-    d_zeta = (barrier - at.zeta * (at.y + dy)) / at.y
-    d_gamma = (barrier - at.gamma * (at.slack + d_slack)) / at.slack
-    d_cap = (barrier - at.cap * (at.room + d_room)) / at.room
-    keep = lambda x, dx: jnp.min(jnp.where(dx < 0, -params.boundary * x / dx, 1.0))
-    least = lambda a, b, c: jnp.minimum(jnp.minimum(a, b), jnp.minimum(c, 1.0))
-    primal = least(keep(at.y, dy), keep(at.slack, d_slack), keep(at.room, d_room))
-    dual = least(keep(at.zeta, d_zeta), keep(at.gamma, d_gamma), keep(at.cap, d_cap))
-    return Point(
-        at.y + primal * dy,
-        at.slack + primal * d_slack,
-        at.room + primal * d_room,
-        at.zeta + dual * d_zeta,
-        at.gamma + dual * d_gamma,
-        at.cap + dual * d_cap,
-    )
+def _shoot(
+    p: Programme,
+    levels: Levels,
+    total: Float[Array, "side lanes"],
+    nu: Float[Array, "side lanes"],
+    price: Float[Array, " lanes"],
+) -> tuple[Float[Array, "levels side lanes"], Ends]:
+    """Sizes by the recursion, and what is left at the inner end."""
+
+    def level(carry, at: Levels):
+        n, r, used = carry
+        # Below zero K goes on as a straight line: still convex, and what is left stays monotone.
+        r = r + at.sweep * marginal(p, jnp.maximum(n, 0.0))
+        u = at.edge - price[None] * at.reward - r * at.inverse
+        y = jnp.exp(jnp.log(jnp.where(u > 0, u, 1.0)) / p.power) * at.steep
+        y = jnp.where(u > 0, y, 0.0)
+        return (n - y, r, used + at.gamma * y), y
+
+    start = (total, nu, jnp.zeros_like(total))
+    (left, _, used), y = jax.lax.scan(level, start, levels, reverse=True)
+    return y, Ends(left, used)
+
+
+def _search(p: Programme, guess: Prices) -> Prices:
+    """Both totals and the Gamma price: Newton from the guess, a bracketed search where that fails."""
+
+    def is_open(carry: tuple[Prices, Array, Array]) -> Array:
+        _, gap, k = carry
+        # One more Newton step follows and squares the gap. A NaN ends the search; Health reports it.
+        return (gap > jnp.finfo(p.edge.dtype).eps ** 0.5) & (k < MOST_NEWTON)
+
+    def newton(carry: tuple[Prices, Array, Array]) -> tuple[Prices, Array, Array]:
+        at, _, k = carry
+        at = _joint(p, at, p)
+        return at, _gap(p, at), k + 1
+
+    def widely(carry: tuple[Prices, Array, Array]) -> tuple[Prices, Array, Array]:
+        # The compiler would move a search that depends on nothing in the loop out of it, and run it
+        # at every decision.
+        edge = jnp.where(carry[1] > 0, p.edge, 0.0)
+        at = _grid(dataclasses.replace(p, edge=edge))
+        carry = jax.lax.while_loop(is_open, newton, (at, _gap(p, at), jnp.zeros_like(carry[2])))
+        return carry[0], carry[1], jnp.full_like(carry[2], MOST_NEWTON)
+
+    start = (guess, _gap(p, guess), jnp.zeros((), jnp.int32))
+    at, gap, _ = jax.lax.while_loop(is_open, newton, start)
+    return jax.lax.while_loop(is_open, widely, (at, gap, jnp.zeros((), jnp.int32)))[0]
+
+
+def _gap(p: Programme, at: Prices) -> Float[Array, ""]:
+    """How far from optimal, relative: what is left on each side, and the Gamma limit."""
+    _, ends = _shoot(p, _levels(p), *_ends_at(at.s[:, None], p), at.gamma[None])
+    over = jnp.sum(ends.used) / p.gamma_limit - 1
+    slack = jnp.where(at.gamma > 0, jnp.abs(over), jnp.maximum(over, 0.0))
+    return jnp.maximum(jnp.max(jnp.abs(ends.left[:, 0]) / p.cap[:, 0]), slack)
+
+
+def _ends_at(s: Float[Array, "side lanes"], p: Programme) -> tuple[Array, Array]:
+    """The side's total and the price of its cap: `s` up to the cap, then the price in its range."""
+    return jnp.minimum(s, p.cap), jnp.maximum(s / p.cap - 1, 0.0) * _highest(p)
+
+
+def _highest(p: Programme) -> Float[Array, "side 1"]:
+    """A price of the cap at which nothing is worth a unit."""
+    best = p.fill * (p.edge - marginal(p, jnp.zeros_like(p.cap))) - p.message
+    return jnp.maximum(jnp.max(best, axis=1, keepdims=True), jnp.finfo(p.edge.dtype).tiny)
+
+
+def _dearest(p: Programme) -> Float[Array, ""]:
+    """A Gamma price at which nothing is worth a unit."""
+    best = p.fill * (p.edge - marginal(p, jnp.zeros_like(p.cap))) - p.message
+    return jnp.maximum(jnp.max(best / p.gamma), 0.0)
+
+
+def _grid(p: Programme) -> Prices:
+    """A grid of Gamma prices, finer where exposure falls steeply, and again within its best cell."""
+    levels, top, dearest = _levels(p), 2 * p.cap, _dearest(p)
+    steps = jnp.arange(LANES, dtype=p.edge.dtype) / LANES
+
+    def grid(k: int, carry: tuple[Array, Array, Prices]) -> tuple[Array, Array, Prices]:
+        low, high, _ = carry
+        price = low + (high - low) * jnp.where(k == 0, steps**2, steps)
+        s = _totals(p, levels, price, top)
+        used = jnp.sum(_shoot(p, levels, *_ends_at(s, p), price)[1].used, axis=0)
+        last = jnp.sum(used > p.gamma_limit)
+        pick = jnp.maximum(last - 1, 0)
+        follows = jnp.where(last < LANES, price[jnp.minimum(last, LANES - 1)], high)
+        at = Prices(s[:, pick], price[pick])
+        return price[pick], jnp.where(last > 0, follows, price[pick]), at
+
+    none = jnp.zeros_like(dearest)
+    start = (none, dearest, Prices(jnp.zeros_like(top[:, 0]), none))
+    return jax.lax.fori_loop(0, ROUNDS, grid, start)[2]
+
+
+def _totals(
+    p: Programme, levels: Levels, price: Float[Array, " lanes"], top: Float[Array, "side 1"]
+) -> Float[Array, "side lanes"]:
+    """`s` of each side at each Gamma price: Newton where it helps, else the bracket's middle.
+
+    What the levels ask for, `D(s) = t - N_0`, is a sum of powers `1 / b`, so `D^b` is nearly linear in
+    `s` and Newton solves `D^b = t^b`.
+    """
+    b, tiny = p.power, jnp.finfo(top.dtype).tiny
+    raised = lambda x: jnp.exp(b * jnp.log(jnp.maximum(x, tiny)))
+
+    def demand(s: Array) -> tuple[Array, Array]:
+        total = lambda s: jnp.minimum(s, p.cap) - _shoot(p, levels, *_ends_at(s, p), price)[1].left
+        d, slope = jax.jvp(total, (s,), (jnp.ones_like(s),))
+        power = raised(d)
+        return power, b * power / jnp.maximum(d, tiny) * slope
+
+    def step(_, carry):
+        low, high, s = carry
+        power, slope = demand(s)
+        t = jnp.minimum(s, p.cap)
+        own = raised(t)
+        value = power - own
+        low, high = jnp.where(value > 0, s, low), jnp.where(value > 0, high, s)
+        slope = slope - jnp.where(s < p.cap, b * own / jnp.maximum(t, tiny), 0.0)
+        newton = s - value / jnp.minimum(slope, -tiny)
+        # At the solution rounding moves Newton past the end that it came from: that is no failure.
+        margin = ROUNDING * jnp.finfo(s.dtype).eps * s
+        inside = (newton >= low - margin) & (newton <= high + margin)
+        return low, high, jnp.where(inside, newton, (low + high) / 2)
+
+    low = jnp.zeros_like(top) * price[None]
+    high = top + low
+    power, slope = demand(low)
+    # The chord of `t^b` up to the cap is below it, so the first guess is not too small.
+    first = power / (raised(p.cap) / p.cap - slope)
+    return jax.lax.fori_loop(0, INNER, step, (low, high, jnp.minimum(first, high)))[2]
+
+
+def _joint(p: Programme, at: Prices, frozen: Programme) -> Prices:
+    """One Newton step for both totals and the Gamma price; its matrix carries no gradient."""
+    at = jax.lax.stop_gradient(at)
+    cap, b = frozen.cap[:, 0], frozen.power
+    tiny = jnp.finfo(at.s.dtype).tiny
+    scale = _highest(frozen)[:, 0] / cap
+    total, nu = _ends_at(at.s[:, None], frozen)
+    now = _shoot(p, _levels(p), total + p.cap - frozen.cap, nu, at.gamma[None])[1]
+    total, asked = total[:, 0], jnp.maximum(total - now.left, tiny)[:, 0]
+    # At the cap itself the demand says on which side of the kink the solution lies.
+    is_inner = (at.s < cap) | ((at.s == cap) & (asked < cap))
+    along = lambda *ends: _shoot(frozen, _levels(frozen), *ends)[1]
+    here = (total[:, None], nu, at.gamma[None])
+    ds = (is_inner.astype(cap.dtype)[:, None], jnp.where(is_inner, 0.0, scale)[:, None])
+    none = jnp.zeros_like(nu)
+    tangents = (jnp.stack([ds[0], none]), jnp.stack([ds[1], none]))
+    push = lambda *t: jax.jvp(along, here, t)[1]
+    by = jax.vmap(push)(*tangents, jnp.stack([0 * at.gamma, at.gamma * 0 + 1])[:, None])
+    held = jax.lax.stop_gradient(asked)
+    # Both what the levels ask for and the exposure are nearly linear when raised to b.
+    rise = lambda x: jnp.exp(b * jnp.log(x))
+    bend = lambda x: b * rise(x) / x
+    own = rise(jnp.maximum(total, tiny))
+    chord = (rise(cap) - own) / jnp.maximum(cap - total, tiny)
+    grows = jnp.where((held > 4 * total) & (total < cap), chord, bend(jnp.maximum(total, tiny)))
+    value = rise(asked) - own
+    asked_s = is_inner - by.left[0, :, 0]
+    slope = jnp.minimum(bend(held) * asked_s - jnp.where(is_inner, grows, 0.0), -tiny)
+    by_price = -bend(held) * by.left[1, :, 0]
+    used = jnp.maximum(jnp.sum(now.used), tiny)
+    lift = bend(jax.lax.stop_gradient(used))
+    over = rise(used) - rise(p.gamma_limit)
+    per_value = lift * by.used[0, :, 0] / slope
+    fall = lift * jnp.sum(by.used[1, :, 0]) - jnp.sum(per_value * by_price)
+    is_bound = ((at.gamma > 0) | (over > 0)) & (fall < 0)
+    move = -(over - jnp.sum(per_value * value)) / jnp.where(is_bound, fall, 1.0)
+    price = jnp.clip(at.gamma + jnp.where(is_bound, move, 0.0), 0.0, _dearest(frozen))
+    s = at.s - (value + by_price * (price - at.gamma)) / slope
+    # A step over the kink stops at it: the other side has another slope.
+    low, high = jnp.where(is_inner, 0.0, cap), jnp.where(is_inner, cap, 2 * cap)
+    return Prices(jnp.clip(s, low, high), price)

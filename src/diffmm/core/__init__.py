@@ -2,6 +2,7 @@
 
 from . import numerics as numerics, small as small
 from .health import flag as flag, Health as Health
+from .pack import Packing as Packing
 from .params import (
     constrain as constrain,
     declarations as declarations,

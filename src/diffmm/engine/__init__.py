@@ -1,6 +1,6 @@
 """The ways to run the engine: live, replay, counterfactual, training."""
 
-from . import graph as graph
+from . import graph as graph, loop as loop
 from .graph import Config as Config, Params as Params, Quotes as Quotes, Seen as Seen
 from .run import (
     compile_live as compile_live,
@@ -12,3 +12,4 @@ from .run import (
     objective_and_gradient as objective_and_gradient,
     replay as replay,
 )
+from .stepper import Stepper as Stepper

@@ -9,7 +9,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int32
 
+from diffmm import belief
 from diffmm.core import where
+from diffmm.core.health import FATAL
 from diffmm.market import Layout
 from diffmm.simulation import hard_fills
 
@@ -25,11 +27,13 @@ class Config:
     - `engine`: every stage's.
     - `fills`: the fill rule's.
     - `layout`: shapes of an event.
+    - `frame_rows`: E, most rows of a frame.
     """
 
     engine: graph.Config
     fills: hard_fills.Config
     layout: Layout
+    frame_rows: int = 4
 
     @classmethod
     def default(cls, fill_on_touch: bool = False) -> "Config":
@@ -86,8 +90,10 @@ def observe_row(
     world, observing = state
     event = config.layout.unpack(vector)
     world, (told, filled) = hard_fills.update(rule, world, event, config=config.fills)
-    observing, seen = graph.observe(params, observing, told, config=config.engine)
-    return (world, observing), (seen, told, filled)
+    new, seen = graph.observe(params, observing, told, config=config.engine)
+    # A step that went wrong is discarded; the next row is folded from the last healthy state.
+    is_bad = (seen.health & jnp.uint32(int(FATAL))) != 0
+    return (world, where(is_bad, observing, new)), (seen, told, filled)
 
 
 def decide_row(
@@ -119,15 +125,16 @@ def fold_frame(
     (pair, seen, told), filled = jax.lax.scan(row, (start, blank[0], blank[1]), frame)
     loop = Loop(pair[0], pair[1], state.deciding)
     loop, quotes = decide_row(params, loop, seen, told, config=config)
-    orders = loop.world.orders
-    return loop, Record(
-        filled.lots,
-        filled.lots_ticks,
-        quotes,
-        orders.ticks[:, 0],
-        orders.lots[:, 0].astype(jnp.int32),
-        seen,
-    )
+    return loop, record(filled, quotes, loop.world, seen)
+
+
+def record(
+    filled: hard_fills.Filled, quotes: graph.Quotes, world: hard_fills.State, seen: graph.Seen
+) -> Record:
+    """What a frame leaves behind, from its fills by row and the state after its decision."""
+    orders = world.orders
+    standing = orders.lots[:, 0].astype(orders.ticks.dtype)
+    return Record(filled.lots, filled.lots_ticks, quotes, orders.ticks[:, 0], standing, seen)
 
 
 def replay(
@@ -140,3 +147,32 @@ def replay(
     """A whole tape in the closed loop; records are stacked, one a frame."""
     step = ft.partial(fold_frame, params, rule, config=config)
     return jax.lax.scan(step, init(params, rule, config=config), frames)
+
+
+class Trades(eqx.Module):
+    """What a counterfactual row leaves behind: its fills, and V at each decision."""
+
+    lots: Int32[Array, "rows side"]
+    lots_ticks: Int32[Array, "rows side"]
+    fair_bp: Float[Array, ""]
+
+
+@ft.partial(jax.jit, static_argnames="config")
+def counterfactual(
+    batch_params: graph.Params,
+    rule: hard_fills.Params,
+    frames: Float[Array, "frames rows width"],
+    *,
+    config: Config,
+) -> Trades:
+    """Each row of `batch_params` in its own closed loop on the same tape, `[rows, frames]`."""
+
+    def one(params: graph.Params) -> Trades:
+        def step(state: Loop, frame: Array) -> tuple[Loop, Trades]:
+            state, record = fold_frame(params, rule, state, frame, config=config)
+            fair = record.seen.belief.mean[belief.V]
+            return state, Trades(record.lots, record.lots_ticks, fair)
+
+        return jax.lax.scan(step, init(params, rule, config=config), frames)[1]
+
+    return jax.vmap(one)(batch_params)
