@@ -32,57 +32,89 @@ def stream(n=50, seed=0, levels=LEVELS, slots=SLOTS, dtype=np.float32, wake_ever
     buys = rng.choice([-1.0, 1.0], n)
     fill = rng.random((n, 2)) < 0.1
     ones = np.ones(n)
-    return jax.tree.map(
-        jnp.asarray,
-        market.Event(
-            kind=kinds.astype(np.int32),
-            is_valid=np.ones(n, bool),
-            wake=np.arange(n) % wake_every == wake_every - 1,
-            restart=np.zeros(n, bool),
-            dt_s=f(rng.exponential(0.1, n)),
-            age_s=f(0.05 + 0.1 * rng.random(n)),
-            lag_s=f(0.4 + 0.1 * rng.random(n)),
-            shift_bp=f(np.zeros(n)),
-            shift_ticks=np.zeros(n, np.int32),
-            book=market.Book(
-                ticks.astype(np.int32),
-                f(price),
-                f(usd),
-                f(rng.exponential(0.5, (n, 2, levels))),
-                np.ones((n, 2, levels), bool),
-            ),
-            trade=market.Trade(
-                np.round((mid + buys * half) / tick).astype(np.int32),
-                f(mid + buys * half),
-                f(is_trade * rng.lognormal(6, 1, n)),
-                f(buys),
-            ),
-            reference=market.Reference(
-                f(mid + rng.normal(0, 0.2, n)), f(0.1 * ones), f(0.3 * ones), np.ones(n, bool)
-            ),
-            context=market.Context(
-                f(1.25e-5 * ones), f(1e8 * ones), f(mid), f(1800 * ones), np.ones(n, bool)
-            ),
-            fill=market.Fill(f(price[:, :, 0]), f(fill * 500.0), f(np.zeros((n, 2)))),
-            orders=market.Orders(
-                ticks[:, :, :slots].astype(np.int32),
-                f(price[:, :, :slots]),
-                f(np.full((n, 2, slots), 500.0)),
-                f(usd[:, :, :slots]),
-                f(np.ones((n, 2, slots))),
-                np.ones((n, 2, slots), bool),
-            ),
-            account=market.Account(
-                f(rng.normal(0, 2000, n)),
-                f(1e5 * ones),
-                f(2e4 * ones),
-                f(0.2 * ones),
-                f(1.5 * ones),
-                f(4.5 * ones),
-            ),
-            rules=market.Rules(f(tick * ones), f(ones), f(10 * ones)),
-        ),
-    )
+    side = lambda x: np.ascontiguousarray(x[:, :, :slots])
+    columns = {
+        "kind": kinds.astype(np.int32),
+        "is_valid": np.ones(n, bool),
+        "wake": np.arange(n) % wake_every == wake_every - 1,
+        "restart": np.zeros(n, bool),
+        "dt_s": f(rng.exponential(0.1, n)),
+        "age_s": f(0.05 + 0.1 * rng.random(n)),
+        "lag_s": f(0.4 + 0.1 * rng.random(n)),
+        "shift_bp": f(np.zeros(n)),
+        "shift_ticks": np.zeros(n, np.int32),
+        "book": {
+            "ticks": ticks.astype(np.int32),
+            "price_bp": f(price),
+            "usd": f(usd),
+            "age_s": f(rng.exponential(0.5, (n, 2, levels))),
+            "is_valid": np.ones((n, 2, levels), bool),
+        },
+        "trade": {
+            "ticks": np.round((mid + buys * half) / tick).astype(np.int32),
+            "price_bp": f(mid + buys * half),
+            "usd": f(is_trade * rng.lognormal(6, 1, n)),
+            "sign": f(buys),
+        },
+        "reference": {
+            "mid_bp": f(mid + rng.normal(0, 0.2, n)),
+            "half_spread_bp": f(0.1 * ones),
+            "age_s": f(0.3 * ones),
+            "is_valid": np.ones(n, bool),
+        },
+        "context": {
+            "funding_rate_1h": f(1.25e-5 * ones),
+            "open_interest_usd": f(1e8 * ones),
+            "mark_bp": f(mid),
+            "settlement_s": f(1800 * ones),
+            "is_valid": np.ones(n, bool),
+        },
+        "fill": {
+            "price_bp": f(price[:, :, 0]),
+            "usd": f(fill * 500.0),
+            "depth_usd": f(np.zeros((n, 2))),
+        },
+        "orders": {
+            "ticks": side(ticks).astype(np.int32),
+            "price_bp": f(side(price)),
+            "usd": f(np.full((n, 2, slots), 500.0)),
+            "ahead_usd": f(side(usd)),
+            "age_s": f(np.ones((n, 2, slots))),
+            "is_live": np.ones((n, 2, slots), bool),
+        },
+        "account": {
+            "position_usd": f(rng.normal(0, 2000, n)),
+            "wealth_usd": f(1e5 * ones),
+            "room_usd": f(2e4 * ones),
+            "gamma_limit_usd": f(0.2 * ones),
+            "maker_fee_bp": f(1.5 * ones),
+            "taker_fee_bp": f(4.5 * ones),
+        },
+        "rules": {
+            "tick_bp": f(tick * ones),
+            "lot_usd": f(ones),
+            "min_notional_usd": f(10 * ones),
+        },
+    }
+    return jax.vmap(_event)(columns)
+
+
+PARTS = {
+    "book": market.Book,
+    "trade": market.Trade,
+    "reference": market.Reference,
+    "context": market.Context,
+    "fill": market.Fill,
+    "orders": market.Orders,
+    "account": market.Account,
+    "rules": market.Rules,
+}
+
+
+def _event(columns):
+    """One row as an Event; under `vmap`, so that runtime shape checks see unbatched leaves."""
+    parts = {name: kind(**columns[name]) for name, kind in PARTS.items()}
+    return market.Event(**{**columns, **parts})
 
 
 def row(tree, i):
@@ -92,7 +124,11 @@ def row(tree, i):
 
 def mirror(events):
     """Bid and ask exchanged, every price, sign and position negated."""
-    swap = lambda b: jax.tree.map(lambda x: jnp.flip(x, axis=1), b)
+    return jax.vmap(_mirrored)(events)
+
+
+def _mirrored(events):
+    swap = lambda b: jax.tree.map(lambda x: jnp.flip(x, axis=0), b)
     neg_price = lambda b: type(b)(
         **{
             **vars(b),

@@ -20,8 +20,8 @@ from diffmm.core import small
 class Gaussian(eqx.Module):
     """`N(mean, root root')`; `root` is any square root, not always triangular."""
 
-    mean: Float[Array, " n"]
-    root: Float[Array, "n n"]
+    mean: Float[Array, "*modes n"]
+    root: Float[Array, "*modes n n"]
 
     @property
     def cov(self) -> Float[Array, "n n"]:

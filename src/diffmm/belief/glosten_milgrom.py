@@ -12,13 +12,17 @@ Source: Glosten & Milgrom (1985); Gaussian form derived here, tested against qua
 variance may rise.
 """
 
+import math
+
 import equinox as eqx
 import jax.numpy as jnp
 from jax.scipy.special import ndtr
 from jaxtyping import Array, Float
 
+from diffmm.core import numerics
 
-ROOT_TWO_PI = (2 * jnp.pi) ** 0.5
+
+LOG_ROOT_TWO_PI = math.log(2 * math.pi) / 2
 
 
 class FillPosterior(eqx.Module):
@@ -30,13 +34,13 @@ class FillPosterior(eqx.Module):
 
 
 def posterior(
-    mean_bp: Float[Array, "*s"],
-    var_bp2: Float[Array, "*s"],
-    price_bp: Float[Array, "*s"],
-    sign: Float[Array, "*s"],
-    informed: Float[Array, "*s"],
-    reach: Float[Array, "*s"],
-    signal_noise_bp: Float[Array, "*s"],
+    mean_bp: Float[Array, "*#s"],
+    var_bp2: Float[Array, "*#s"],
+    price_bp: Float[Array, "*#s"],
+    sign: Float[Array, "*#s"],
+    informed: Float[Array, "*#s"],
+    reach: Float[Array, "*#s"],
+    signal_noise_bp: Float[Array, "*#s"],
 ) -> FillPosterior:
     """Moments of V given that a quote was filled.
 
@@ -51,11 +55,12 @@ def posterior(
     """
     spread = jnp.sqrt(var_bp2 + signal_noise_bp**2)
     z = sign * (mean_bp - price_bp) / spread
-    density = informed * jnp.exp(-(z**2) / 2) / ROOT_TWO_PI
-    # Both terms may underflow far from the market; then the fill says nothing.
     likelihood = (1 - informed) * reach + informed * ndtr(z)
-    likelihood = likelihood + jnp.finfo(likelihood.dtype).tiny
-    ratio = density / likelihood
+    # Both terms may underflow far from the market; then the fill says nothing. The ratio goes
+    # through logarithms because the derivative of a quotient squares its divisor.
+    likelihood = likelihood + jnp.finfo(likelihood.dtype).tiny ** 0.5
+    log_density = numerics.safe_log(informed) - z**2 / 2 - LOG_ROOT_TWO_PI
+    ratio = jnp.exp(log_density - jnp.log(likelihood))
     gain = var_bp2 / spread
     return FillPosterior(
         likelihood,

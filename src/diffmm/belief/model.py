@@ -241,15 +241,16 @@ def _take_fills(
             sd = jnp.sqrt(g.var(INFORMED))
             logits = [g.mean[INFORMED] + x * sd for x in NODES]
             shares = [jax.nn.sigmoid(x + tilt) for x in logits]
-            weights = [w * fill(pi).likelihood for w, pi in zip(WEIGHTS, shares, strict=True)]
-            total = weights[0] + weights[1] + weights[2]
+            logs = [jnp.log(w * fill(pi).likelihood) for w, pi in zip(WEIGHTS, shares, strict=True)]
+            log_total = jax.nn.logsumexp(jnp.stack(logs))
+            weights = [jnp.exp(x - log_total) for x in logs]
             # The likelihood is linear in pi, so V's moments need its mean only.
             v = fill(sum(w * pi for w, pi in zip(WEIGHTS, shares, strict=True)))
-            mean = sum(w * x for w, x in zip(weights, logits, strict=True)) / total
-            var = sum(w * (x - mean) ** 2 for w, x in zip(weights, logits, strict=True)) / total
+            mean = sum(w * x for w, x in zip(weights, logits, strict=True))
+            var = sum(w * (x - mean) ** 2 for w, x in zip(weights, logits, strict=True))
             new = condition(g, V, v.mean_bp, v.var_bp2)
             new = condition(new, INFORMED, mean, var)
-            return where(was_filled, new, g), jnp.where(was_filled, jnp.log(total), 0.0)
+            return where(was_filled, new, g), jnp.where(was_filled, log_total, 0.0)
 
         return jax.vmap(mode)(modes)
 

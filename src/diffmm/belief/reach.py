@@ -23,8 +23,8 @@ class Params(eqx.Module):
 
 def log_reach(
     params: Params,
-    depth_bp: Float[Array, "*s"],
-    ahead_usd: Float[Array, "*s"],
+    depth_bp: Float[Array, "*#s"],
+    ahead_usd: Float[Array, "*#s"],
     unit_bp: Float[Array, ""],
     trade_usd: Float[Array, ""],
 ) -> Float[Array, "*s"]:

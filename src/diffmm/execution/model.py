@@ -97,7 +97,7 @@ def update(
     exists = (wanted.lots > 0)[:, None, :]
     gap = jnp.abs(orders.ticks[:, :, None] - wanted.ticks[:, None, :])
     gap = jnp.where(exists, gap, jnp.iinfo(gap.dtype).max)
-    nearest = jnp.argmin(gap, axis=2)
+    nearest = jax.lax.argmin(gap, 2, gap.dtype)
     take = lambda x: jnp.take_along_axis(x, nearest, axis=1)
     same = jnp.min(gap, axis=2) == 0
     unit_value = held(surface.fill) * held(surface.net_bp) / BP
@@ -148,7 +148,7 @@ def _covered(
 ) -> Bool[Array, "side slots"]:
     """Targets for which an order stays."""
     slots = keep.shape[1]
-    hit = nearest[:, :, None] == jnp.arange(slots)[None, None, :]
+    hit = nearest[:, :, None] == jnp.arange(slots, dtype=nearest.dtype)[None, None, :]
     return jnp.any(hit & keep[:, :, None], axis=1)
 
 

@@ -10,15 +10,15 @@ from jaxtyping import Array, Float
 
 
 def decay(
-    excitation: Float[Array, "*s"], beta: Float[Array, ""], dt_s: Float[Array, ""]
+    excitation: Float[Array, "*#s"], beta: Float[Array, ""], dt_s: Float[Array, ""]
 ) -> Float[Array, "*s"]:
     """`sum_k exp(-beta (t - t_k))` carried over `dt_s` without events."""
     return excitation * jnp.exp(-beta * dt_s)
 
 
 def intensity(
-    base: Float[Array, "*s"],
-    excitation: Float[Array, "*s"],
+    base: Float[Array, "*#s"],
+    excitation: Float[Array, "*#s"],
     branching: Float[Array, ""],
     beta: Float[Array, ""],
 ) -> Float[Array, "*s"]:

@@ -12,18 +12,18 @@ from jaxtyping import Array, Float
 ROOT_TWO_PI = (2 * jnp.pi) ** 0.5
 
 
-def normal_density(z: Float[Array, "*s"]) -> Float[Array, "*s"]:
+def normal_density(z: Float[Array, "*#s"]) -> Float[Array, "*s"]:
     """The standard normal density."""
     return jnp.exp(-(z**2) / 2) / ROOT_TWO_PI
 
 
-def bachelier(depth_bp: Float[Array, "*s"], sd_bp: Float[Array, "*s"]) -> Float[Array, "*s"]:
+def bachelier(depth_bp: Float[Array, "*#s"], sd_bp: Float[Array, "*#s"]) -> Float[Array, "*s"]:
     """`E[(X - d)+]` for `X ~ N(0, sd^2)`: `sd (phi(z) - z Phi(-z))`, `z = d / sd`, `sd > 0`."""
     z = depth_bp / sd_bp
     return jnp.maximum(sd_bp * (normal_density(z) - z * ndtr(-z)), 0.0)
 
 
-def time_average(depth_bp: Float[Array, "*s"], sd_bp: Float[Array, "*s"]) -> Float[Array, "*s"]:
+def time_average(depth_bp: Float[Array, "*#s"], sd_bp: Float[Array, "*#s"]) -> Float[Array, "*s"]:
     """Mean of `bachelier(d, sigma sqrt t)` over `t` uniform in `[0, tau]`, `sd = sigma sqrt(tau)`.
 
         (1 + z^2 / 3) C(d, sd) - z^2 / 3 (-d)+ - sd / 3 phi(z)
@@ -39,13 +39,13 @@ def time_average(depth_bp: Float[Array, "*s"], sd_bp: Float[Array, "*s"]) -> Flo
     return jnp.maximum(value, jnp.maximum(-depth_bp, 0.0))
 
 
-def gamma(depth_bp: Float[Array, "*s"], sd_bp: Float[Array, "*s"]) -> Float[Array, "*s"]:
+def gamma(depth_bp: Float[Array, "*#s"], sd_bp: Float[Array, "*#s"]) -> Float[Array, "*s"]:
     """Second derivative of `bachelier` in price, `phi(d / sd) / sd`, per bp."""
     return normal_density(depth_bp / sd_bp) / sd_bp
 
 
 def jump_option(
-    depth_bp: Float[Array, "*s"],
+    depth_bp: Float[Array, "*#s"],
     rate: Float[Array, ""],
     mean_bp: Float[Array, ""],
     tau_s: Float[Array, ""],
