@@ -37,7 +37,7 @@ class Config:
 
 
 class Params(eqx.Module):
-    message_usd: Float[Array, ""] = param(POSITIVE, 0.00002, unit="USD")
+    message_usd: Float[Array, ""] = param(POSITIVE, 1e-7, unit="USD")
 
 
 class State(eqx.Module):

@@ -57,7 +57,7 @@ class Params(eqx.Module):
     jump_rate: Float[Array, ""] = param(POSITIVE, 0.005, unit="1/s")
     jump_sigmas: Float[Array, ""] = param(POSITIVE, 3.0, unit="s^0.5")
     taking: Float[Array, ""] = param(SHARE, 0.2)
-    impact: Float[Array, ""] = param(SHARE, 0.3)
+    impact: Float[Array, ""] = param(SHARE, 0.5)
     impact_power: Float[Array, ""] = param(POSITIVE, 0.6)
     depth_s: Float[Array, ""] = param(POSITIVE, 1.0, unit="s")
     offset_bp: Float[Array, ""] = param(REAL, 0.0, unit="bp")
