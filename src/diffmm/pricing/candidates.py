@@ -14,6 +14,9 @@ from jaxtyping import Array, Bool, Float, Int32
 from diffmm.market import Book
 
 
+BP = 1e4
+
+
 @dataclasses.dataclass(frozen=True)
 class Config:
     """How many candidates of each kind a side has; `total` is M."""
@@ -78,5 +81,8 @@ def candidates(
     out = jnp.maximum(out, crossing + 1)
     fresh = jnp.concatenate([jnp.ones_like(out[:, :1], bool), out[:, 1:] > out[:, :-1]], axis=1)
     ticks = outward(out)
-    price = book.price_bp[:, :1] + (ticks - book.ticks[:, :1]).astype(tick_bp.dtype) * tick_bp
+    # The venue's grid is even in price, not in its logarithm.
+    step = jnp.expm1(tick_bp / BP) * jnp.exp(-book.price_bp[:, :1] / BP)
+    away = (ticks - book.ticks[:, :1]).astype(tick_bp.dtype)
+    price = book.price_bp[:, :1] + BP * jnp.log1p(away * step)
     return Candidates(ticks, price, queue_ahead(book, out), fresh)
