@@ -36,10 +36,13 @@ class Config:
     frame_rows: int = 4
 
     @classmethod
-    def default(cls, fill_on_touch: bool = False) -> "Config":
-        """The sizes of the product."""
+    def default(
+        cls, fill_on_touch: bool = False, *, takers_have_limits: bool = False
+    ) -> "Config":
+        """The sizes of the product, on a recording or (takers with limits) in a world."""
         layout = Layout()
-        return cls(graph.Config.default(), hard_fills.Config(layout.slots, fill_on_touch), layout)
+        fills = hard_fills.Config(layout.slots, fill_on_touch, takers_have_limits)
+        return cls(graph.Config.default(), fills, layout)
 
 
 class Loop(eqx.Module):
@@ -137,6 +140,7 @@ def record(
     return Record(filled.lots, filled.lots_ticks, quotes, orders.ticks[:, 0], standing, seen)
 
 
+@ft.partial(jax.jit, static_argnames="config")
 def replay(
     params: graph.Params,
     rule: hard_fills.Params,

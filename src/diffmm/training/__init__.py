@@ -5,3 +5,4 @@ from .checkpoint import (
     restore as restore,
     save as save,
 )
+from .overrides import apply as apply, OverrideError as OverrideError

@@ -1,0 +1,39 @@
+"""The one command, `diffmm`. Nothing heavy is imported until a command needs it."""
+
+import argparse
+import importlib
+import importlib.metadata
+import sys
+
+from . import flags
+
+
+COMMANDS = {
+    "live": "the engine on a streamed market, in shadow mode",
+    "replay": "the engine on a recording or a generative world, orders filled by the hard rule",
+    "bench": "latency and throughput, each beside a trivial compiled call",
+    "record": "write a venue's frames to a file that replay reads",
+    "ckpt": "make, show and verify checkpoints",
+}
+
+
+USES_JAX = {"live", "replay", "bench", "ckpt"}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(prog="diffmm", description=__doc__)
+    parser.add_argument("--version", action="version", version=importlib.metadata.version("diffmm"))
+    parser.add_argument(
+        "command", choices=COMMANDS, help="; ".join(map(": ".join, COMMANDS.items()))
+    )
+    name = parser.parse_args(argv[:1]).command
+    command = importlib.import_module(f".{name}", __package__)
+    own = argparse.ArgumentParser(prog=f"diffmm {name}", description=COMMANDS[name])
+    command.add_arguments(own)
+    args = own.parse_args(argv[1:])
+    if name in USES_JAX:
+        flags.set_compiler_flags()
+        flags.configure_jax()
+    return command.main(args)

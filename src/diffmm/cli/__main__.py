@@ -1,0 +1,8 @@
+"""`python -m diffmm.cli`."""
+
+import sys
+
+from . import main
+
+
+sys.exit(main())

@@ -1,0 +1,231 @@
+"""`diffmm replay`: the engine on a recording or a world, orders filled by the hard rule."""
+
+import argparse
+import json
+import pathlib
+import shlex
+import sys
+import time
+from typing import Any
+
+
+OK, USAGE = 0, 2
+CHECKPOINT = pathlib.Path("checkpoints") / "default"
+CADENCES = {"full": None, "5@0.5s": (5, 0.5), "20@5s": (20, 5.0)}
+"""Levels and seconds between books, by the name of the cadence."""
+
+
+def add_account_arguments(parser: argparse.ArgumentParser) -> None:
+    """Inputs of the account, which are no parameters of the engine."""
+    add = parser.add_argument
+    add("--fee-bp", type=float, default=1.5, help="maker fee, a rebate is negative")
+    add("--wealth-usd", type=float, default=100_000.0)
+    add("--room-usd", type=float, default=20_000.0, help="inventory room")
+    add("--gamma-limit-usd", type=float, default=0.2)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Everything the command takes."""
+    add = parser.add_argument
+    add("path", nargs="?", help="recording of `<receive ns> <json>` lines, plain or .gz")
+    add("--world", help="generative world in place of a recording: a name or a .toml file")
+    add("--seed", type=int, default=0, help="of the world, the bootstrap and the learner's draws")
+    add("--for", dest="for_s", type=float, metavar="SECONDS", help="length of a world")
+    add("--coin", help="market; not needed for a world")
+    add("--reference", metavar="COIN", help="market of the same recording that leads")
+    add("--checkpoint", metavar="DIR", help="parameters; default checkpoints/default")
+    add("--set", action="append", default=[], metavar="P=V", help="one parameter otherwise")
+    add("--books", choices=CADENCES, default="full", help="thin the books to a cadence")
+    add("--order-latency-ms", type=float, default=350.0)
+    add("--cancel-latency-ms", type=float, default=350.0)
+    add("--queue-cancel-ahead", type=float, default=0.5, help="share of cancels in front of us")
+    add("--fill-on", choices=["prints", "prints_or_touch"], default="prints")
+    add("--learn", action="store_true", help="nine counterfactual rows and their weights")
+    add("--json", action="store_true", help="one object on one line of stdout")
+    add("--html", metavar="OUT", help="write a self-contained page")
+    add_account_arguments(parser)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Replay once; the exit code."""
+    from diffmm.training import CheckpointError, OverrideError
+    from diffmm.venues.tape_io import TapeError
+    from diffmm.venues.world_io import WorldError
+
+    try:
+        return _run(args)
+    except (CheckpointError, OverrideError, TapeError, WorldError) as error:
+        say(f"error: {error}")
+        return USAGE
+
+
+def _run(args: argparse.Namespace) -> int:
+    import jax
+
+    from diffmm.engine import loop
+    from diffmm.market import AccountInputs
+    from diffmm.report import summary as report
+
+    account = AccountInputs(
+        wealth_usd=args.wealth_usd,
+        room_usd=args.room_usd,
+        gamma_limit_usd=args.gamma_limit_usd,
+        maker_fee_bp=args.fee_bp,
+    )
+    tape, told = _tape(args, account)
+    on_touch = args.fill_on == "prints_or_touch"
+    config = loop.Config.default(on_touch, takers_have_limits=bool(args.world))
+    params, rule = load_params(args.checkpoint, args.set), _rule(args)
+    frames = tape.frames()
+    compiled = loop.replay.lower(params, rule, frames, config=config).compile()
+    started = time.perf_counter()
+    _, record = jax.block_until_ready(compiled(params, rule, frames))
+    events_per_s = len(tape.rows) / (time.perf_counter() - started)
+    scored = report.score(tape, record, account)
+    summary = report.summary(
+        scored,
+        rule,
+        account,
+        fill_on_touch=on_touch,
+        events_per_s=round(events_per_s),
+        seed=args.seed,
+    )
+    summary = {**told, **summary, "set": args.set}
+    learner = None
+    if args.learn:
+        learner, summary["learner"] = learn(args, tape, params, rule, config)
+    _write(args, summary, tape, scored.record, learner)
+    return OK
+
+
+def _write(args: argparse.Namespace, summary: Any, tape: Any, record: Any, learner: Any) -> None:
+    if args.html:
+        from diffmm.report import write_page
+
+        page = pathlib.Path(args.html)
+        page.parent.mkdir(parents=True, exist_ok=True)
+        write_page(
+            page,
+            title=f"{tape.instrument.coin} on {summary['market']}",
+            mode="replay",
+            summary=summary,
+            tape=tape,
+            record=record,
+            learner=learner,
+            reproduce=shlex.join(["diffmm", *sys.argv[1:]]),
+        )
+        say(f"page {page}")
+    if args.json:
+        sys.stdout.write(json.dumps(summary) + "\n")
+    two = summary["two_sided_fraction"]
+    say(
+        f"{summary['market']} {summary['coin']}: {summary['events']} events, "
+        f"{summary['decisions']} decisions, two-sided {two if two is None else round(two, 3)}, "
+        f"{summary['fills']} modelled fills, pnl {summary['pnl_usd']:+.2f} USD "
+        + " ".join(f"{name} {x:+.2f}" for name, x in summary["pnl_parts"].items())
+    )
+
+
+def _tape(args: argparse.Namespace, account: Any) -> tuple[Any, dict[str, Any]]:
+    """The market as rows, and what is to be said of it."""
+    import dataclasses
+
+    from diffmm.market import EncoderConfig
+    from diffmm.venues import tape_io, world_io
+
+    if bool(args.path) == bool(args.world):
+        raise tape_io.TapeError(
+            f"found path {args.path!r} and world {args.world!r}; give a recording or --world NAME"
+        )
+    if args.world:
+        from diffmm.simulation import generative
+
+        world = world_io.load_world(args.world)
+        market = generative.simulate(world, args.seed, args.for_s)
+        tape, encoder = generative.tape(market, account, EncoderConfig())
+        notices: dict[str, int] = {}
+        name = f"world {args.world}, seed {args.seed}"
+    else:
+        lines = list(tape_io.read_lines(pathlib.Path(args.path)))
+        known = tape_io.universe(lines)
+        reference = args.reference if args.reference != args.coin else None
+        for coin in filter(None, (args.coin or "", reference)):
+            if coin not in known:
+                raise tape_io.TapeError(f"no coin {coin!r} in {args.path}; it has {sorted(known)}")
+        if not args.coin:
+            raise tape_io.TapeError(f"--coin is missing; {args.path} has {sorted(known)}")
+        if cadence := CADENCES[args.books]:
+            lines = list(tape_io.thin(lines, *cadence))
+        tape, encoder, notices = tape_io.encode(
+            lines,
+            known[args.coin],
+            account,
+            EncoderConfig(),
+            known[reference] if reference else None,
+        )
+        name = pathlib.Path(args.path).name
+    told = {
+        "market": name,
+        "coin": tape.instrument.coin,
+        "reference": args.reference,
+        "books": args.books,
+        "counters": dataclasses.asdict(encoder.counters),
+        "notices": dict(notices),
+    }
+    return tape, told
+
+
+def load_params(checkpoint: str | None, settings: list[str]) -> Any:
+    """A checkpoint's parameters, by default the shipped one's, with settings on top."""
+    from diffmm.core import defaults
+    from diffmm.engine import graph
+    from diffmm.training import apply, restore
+
+    target = defaults(graph.Params)
+    if checkpoint is None and not CHECKPOINT.exists():
+        say(f"params as declared: {CHECKPOINT} is not in this folder")
+        return apply(target, settings)
+    params, _ = restore(pathlib.Path(checkpoint or CHECKPOINT), target)
+    return apply(params, settings)
+
+
+def _rule(args: argparse.Namespace) -> Any:
+    from diffmm.core import defaults
+    from diffmm.simulation import hard_fills
+    from diffmm.training import apply
+
+    names = ("order_latency_ms", "cancel_latency_ms", "queue_cancel_ahead")
+    return apply(defaults(hard_fills.Params), [f"{x}={getattr(args, x)}" for x in names])
+
+
+def learn(
+    args: argparse.Namespace, tape: Any, params: Any, rule: Any, config: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the page draws, and what the JSON object holds."""
+    from diffmm.learning import counterfactual
+
+    chosen = counterfactual.Config(seed=args.seed)
+    found = counterfactual.run(tape, params, rule, config, args.fee_bp, chosen)
+    drawn = {
+        "offsets_bp": found.offsets_bp,
+        "weights": found.weights,
+        "times": [chosen.round_s * k for k in range(len(found.weights))],
+        "regret": found.regret,
+        "bound": found.bound,
+    }
+    told = {
+        "offsets_bp": list(found.offsets_bp),
+        "rounds": len(found.weights),
+        "final_weights": [float(x) for x in found.weights[-1]],
+        "best_offset_bp": found.offsets_bp[found.best],
+        "regret": found.regret,
+        "bound": found.bound,
+        "played_pnl_usd": found.played_pnl_usd,
+    }
+    return drawn, told
+
+
+def say(words: str) -> None:
+    """Words go to stderr; stdout is for the object."""
+    sys.stderr.write(words + "\n")
+    sys.stderr.flush()
