@@ -1,6 +1,6 @@
 """The Executor of the RFC, part 1: sizes per price from a concave programme with named duals."""
 
-from . import programme as programme
+from . import programme as programme, search as search
 from .model import (
     Allocation as Allocation,
     build as build,

@@ -21,6 +21,7 @@ from diffmm.risk import RiskBudget
 
 from . import programme
 from .programme import Programme
+from .search import solve
 
 
 BP = 1e4
@@ -86,7 +87,7 @@ def update(
     slots = event.orders.ticks.shape[1]
     cut = lambda x: x[:, : x.shape[1] - slots]
     data, viable, is_kelly = build_programme(params, event, risk, surface)
-    point = programme.solve(data, state.prices)
+    point = solve(data, state.prices)
     size = jnp.where(viable & surface.has_book, point.y * risk.room_usd, 0.0)
     finite = all_finite(point)
     new = State(where(finite, point.prices, state.prices))

@@ -1,41 +1,27 @@
-"""The concave programme of sizes, solved by shooting along the ladder.
+"""The concave programme of sizes, and its stationarity as a recursion along the ladder.
 
     max  sum_i P_i [e_i y_i - h_i y_i^(1+b)] - sum_i m_i y_i - sum_i w_i K(N_i)
     s.t. g . y <= G,   N_M <= cap (each side),   y >= 0
 
-with `N_i = y_1 + ... + y_i`, `w_i = P_i - P_(i+1) >= 0` and `K` convex. Let `r_i` be the marginal cost
-of one more unit at level i. Stationarity is a recursion from the outermost level inwards,
+with `N_i = y_1 + ... + y_i`, `w_i = P_i - P_(i+1) >= 0` and `K` convex. Let `r_i` be the marginal
+cost of one more unit at level i. Stationarity runs from the outermost level inwards,
 
-    r_i = r_(i+1) + w_i K'(N_i),   y_i = [(e_i - (m_i + lambda g_i + r_i) / P_i)+ / ((1+b) h_i)]^(1/b),
-    N_(i-1) = N_i - y_i,
+    r_i = r_(i+1) + w_i K'(N_i)
+    y_i = [(e_i - (m_i + lambda g_i + r_i) / P_i)+ / ((1+b) h_i)]^(1/b)
+    N_(i-1) = N_i - y_i
 
 started at the side's total `N_M = t` with `r_(M+1) = nu`, the price of the cap. What is left at the
-inner end, `N_0`, must vanish. It grows in `t` with slope at least one, and in `nu`, so one number `s` a
-side (`t = s` up to the cap, then `nu = s - cap`) and the Gamma price `lambda` are three unknowns. A joint
-Newton starts from the last decision's; where it fails, a grid of prices with bracketed Newton inside. Source: ours, tested against a general solver.
+inner end, `N_0`, must vanish; it grows in `t` with slope at least one, and in `nu`. `search` finds
+the three unknowns: one number a side, and the Gamma price `lambda`. Source: ours, tested against a
+general solver.
 """
 
-import dataclasses
 from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
-
-
-LANES = 8
-"""Gamma prices tried at once: with two sides they fill one vector register."""
-ROUNDS = 2
-"""Grids of Gamma prices; each narrows the bracket by `LANES`."""
-INNER = 24
-"""Bracketed Newton steps for a side's total at given Gamma prices."""
-MOST_NEWTON = 8
-"""Joint Newton steps for both sides and the Gamma price."""
-
-
-ROUNDING = 64
-"""Units of rounding by which a converged step may leave its bracket."""
 
 
 class Programme(eqx.Module):
@@ -100,27 +86,6 @@ class Ends(NamedTuple):
     used: Array
 
 
-def solve(p: Programme, guess: Prices) -> Solution:
-    """The optimum, feasible to the last bit, with implicit gradients.
-
-    Nothing is differentiated through the search: the gradient is that of one joint Newton step at the
-    solution, which is the implicit function theorem's.
-
-    Args:
-        p: the programme.
-        guess: prices of a similar programme; a bad one costs time, not accuracy.
-    """
-    frozen = jax.lax.stop_gradient(p)
-    at = _joint(p, jax.lax.stop_gradient(_search(frozen, guess)), frozen)
-    y, _ = _shoot(p, _levels(p), *_ends_at(at.s[:, None], p), at.gamma[None])
-    y = jnp.maximum(y[..., 0].T, 0.0)
-    y = y * jnp.minimum(p.cap / jnp.maximum(jnp.sum(y, axis=1, keepdims=True), p.cap), 1.0)
-    used = jnp.sum(p.gamma * y)
-    y = y * (p.gamma_limit / jnp.maximum(used, p.gamma_limit))
-    _, nu = _ends_at(at.s[:, None], p)
-    return Solution(y, nu[:, 0], jax.lax.stop_gradient(at))
-
-
 def marginal(p: Programme, n: Float[Array, "side lanes"]) -> Float[Array, "side lanes"]:
     """`K'(N)` in bp: a cubic in N, since gamma(q) is quadratic."""
     c = p.cubic[:, :, None]
@@ -136,7 +101,7 @@ def objective(p: Programme, y: Float[Array, "side levels"]) -> Float[Array, ""]:
     return jnp.sum(gain - p.sweep * cost)
 
 
-def _levels(p: Programme) -> Levels:
+def levels(p: Programme) -> Levels:
     inverse = 1 / p.fill
     steep = ((1 + p.power) * p.impact) ** (-1 / p.power)
     first = lambda x: x.T[:, :, None]
@@ -150,7 +115,7 @@ def _levels(p: Programme) -> Levels:
     )
 
 
-def _shoot(
+def shoot(
     p: Programme,
     levels: Levels,
     total: Float[Array, "side lanes"],
@@ -173,155 +138,18 @@ def _shoot(
     return y, Ends(left, used)
 
 
-def _search(p: Programme, guess: Prices) -> Prices:
-    """Both totals and the Gamma price: Newton from the guess, a bracketed search where that fails."""
-
-    def is_open(carry: tuple[Prices, Array, Array]) -> Array:
-        _, gap, k = carry
-        # One more Newton step follows and squares the gap. A NaN ends the search; Health reports it.
-        return (gap > jnp.finfo(p.edge.dtype).eps ** 0.5) & (k < MOST_NEWTON)
-
-    def newton(carry: tuple[Prices, Array, Array]) -> tuple[Prices, Array, Array]:
-        at, _, k = carry
-        at = _joint(p, at, p)
-        return at, _gap(p, at), k + 1
-
-    def widely(carry: tuple[Prices, Array, Array]) -> tuple[Prices, Array, Array]:
-        # The compiler would move a search that depends on nothing in the loop out of it, and run it
-        # at every decision.
-        edge = jnp.where(carry[1] > 0, p.edge, 0.0)
-        at = _grid(dataclasses.replace(p, edge=edge))
-        carry = jax.lax.while_loop(is_open, newton, (at, _gap(p, at), jnp.zeros_like(carry[2])))
-        return carry[0], carry[1], jnp.full_like(carry[2], MOST_NEWTON)
-
-    start = (guess, _gap(p, guess), jnp.zeros((), jnp.int32))
-    at, gap, _ = jax.lax.while_loop(is_open, newton, start)
-    return jax.lax.while_loop(is_open, widely, (at, gap, jnp.zeros((), jnp.int32)))[0]
-
-
-def _gap(p: Programme, at: Prices) -> Float[Array, ""]:
-    """How far from optimal, relative: what is left on each side, and the Gamma limit."""
-    _, ends = _shoot(p, _levels(p), *_ends_at(at.s[:, None], p), at.gamma[None])
-    over = jnp.sum(ends.used) / p.gamma_limit - 1
-    slack = jnp.where(at.gamma > 0, jnp.abs(over), jnp.maximum(over, 0.0))
-    return jnp.maximum(jnp.max(jnp.abs(ends.left[:, 0]) / p.cap[:, 0]), slack)
-
-
-def _ends_at(s: Float[Array, "side lanes"], p: Programme) -> tuple[Array, Array]:
+def ends_at(s: Float[Array, "side lanes"], p: Programme) -> tuple[Array, Array]:
     """The side's total and the price of its cap: `s` up to the cap, then the price in its range."""
-    return jnp.minimum(s, p.cap), jnp.maximum(s / p.cap - 1, 0.0) * _highest(p)
+    return jnp.minimum(s, p.cap), jnp.maximum(s / p.cap - 1, 0.0) * highest(p)
 
 
-def _highest(p: Programme) -> Float[Array, "side 1"]:
+def highest(p: Programme) -> Float[Array, "side 1"]:
     """A price of the cap at which nothing is worth a unit."""
     best = p.fill * (p.edge - marginal(p, jnp.zeros_like(p.cap))) - p.message
     return jnp.maximum(jnp.max(best, axis=1, keepdims=True), jnp.finfo(p.edge.dtype).tiny)
 
 
-def _dearest(p: Programme) -> Float[Array, ""]:
+def dearest(p: Programme) -> Float[Array, ""]:
     """A Gamma price at which nothing is worth a unit."""
     best = p.fill * (p.edge - marginal(p, jnp.zeros_like(p.cap))) - p.message
     return jnp.maximum(jnp.max(best / p.gamma), 0.0)
-
-
-def _grid(p: Programme) -> Prices:
-    """A grid of Gamma prices, finer where exposure falls steeply, and again within its best cell."""
-    levels, top, dearest = _levels(p), 2 * p.cap, _dearest(p)
-    steps = jnp.arange(LANES, dtype=p.edge.dtype) / LANES
-
-    def grid(k: int, carry: tuple[Array, Array, Prices]) -> tuple[Array, Array, Prices]:
-        low, high, _ = carry
-        price = low + (high - low) * jnp.where(k == 0, steps**2, steps)
-        s = _totals(p, levels, price, top)
-        used = jnp.sum(_shoot(p, levels, *_ends_at(s, p), price)[1].used, axis=0)
-        last = jnp.sum(used > p.gamma_limit)
-        pick = jnp.maximum(last - 1, 0)
-        follows = jnp.where(last < LANES, price[jnp.minimum(last, LANES - 1)], high)
-        at = Prices(s[:, pick], price[pick])
-        return price[pick], jnp.where(last > 0, follows, price[pick]), at
-
-    none = jnp.zeros_like(dearest)
-    start = (none, dearest, Prices(jnp.zeros_like(top[:, 0]), none))
-    return jax.lax.fori_loop(0, ROUNDS, grid, start)[2]
-
-
-def _totals(
-    p: Programme, levels: Levels, price: Float[Array, " lanes"], top: Float[Array, "side 1"]
-) -> Float[Array, "side lanes"]:
-    """`s` of each side at each Gamma price: Newton where it helps, else the bracket's middle.
-
-    What the levels ask for, `D(s) = t - N_0`, is a sum of powers `1 / b`, so `D^b` is nearly linear in
-    `s` and Newton solves `D^b = t^b`.
-    """
-    b, tiny = p.power, jnp.finfo(top.dtype).tiny
-    raised = lambda x: jnp.exp(b * jnp.log(jnp.maximum(x, tiny)))
-
-    def demand(s: Array) -> tuple[Array, Array]:
-        total = lambda s: jnp.minimum(s, p.cap) - _shoot(p, levels, *_ends_at(s, p), price)[1].left
-        d, slope = jax.jvp(total, (s,), (jnp.ones_like(s),))
-        power = raised(d)
-        return power, b * power / jnp.maximum(d, tiny) * slope
-
-    def step(_, carry):
-        low, high, s = carry
-        power, slope = demand(s)
-        t = jnp.minimum(s, p.cap)
-        own = raised(t)
-        value = power - own
-        low, high = jnp.where(value > 0, s, low), jnp.where(value > 0, high, s)
-        slope = slope - jnp.where(s < p.cap, b * own / jnp.maximum(t, tiny), 0.0)
-        newton = s - value / jnp.minimum(slope, -tiny)
-        # At the solution rounding moves Newton past the end that it came from: that is no failure.
-        margin = ROUNDING * jnp.finfo(s.dtype).eps * s
-        inside = (newton >= low - margin) & (newton <= high + margin)
-        return low, high, jnp.where(inside, newton, (low + high) / 2)
-
-    low = jnp.zeros_like(top) * price[None]
-    high = top + low
-    power, slope = demand(low)
-    # The chord of `t^b` up to the cap is below it, so the first guess is not too small.
-    first = power / (raised(p.cap) / p.cap - slope)
-    return jax.lax.fori_loop(0, INNER, step, (low, high, jnp.minimum(first, high)))[2]
-
-
-def _joint(p: Programme, at: Prices, frozen: Programme) -> Prices:
-    """One Newton step for both totals and the Gamma price; its matrix carries no gradient."""
-    at = jax.lax.stop_gradient(at)
-    cap, b = frozen.cap[:, 0], frozen.power
-    tiny = jnp.finfo(at.s.dtype).tiny
-    scale = _highest(frozen)[:, 0] / cap
-    total, nu = _ends_at(at.s[:, None], frozen)
-    now = _shoot(p, _levels(p), total + p.cap - frozen.cap, nu, at.gamma[None])[1]
-    total, asked = total[:, 0], jnp.maximum(total - now.left, tiny)[:, 0]
-    # At the cap itself the demand says on which side of the kink the solution lies.
-    is_inner = (at.s < cap) | ((at.s == cap) & (asked < cap))
-    along = lambda *ends: _shoot(frozen, _levels(frozen), *ends)[1]
-    here = (total[:, None], nu, at.gamma[None])
-    ds = (is_inner.astype(cap.dtype)[:, None], jnp.where(is_inner, 0.0, scale)[:, None])
-    none = jnp.zeros_like(nu)
-    tangents = (jnp.stack([ds[0], none]), jnp.stack([ds[1], none]))
-    push = lambda *t: jax.jvp(along, here, t)[1]
-    by = jax.vmap(push)(*tangents, jnp.stack([0 * at.gamma, at.gamma * 0 + 1])[:, None])
-    held = jax.lax.stop_gradient(asked)
-    # Both what the levels ask for and the exposure are nearly linear when raised to b.
-    rise = lambda x: jnp.exp(b * jnp.log(x))
-    bend = lambda x: b * rise(x) / x
-    own = rise(jnp.maximum(total, tiny))
-    chord = (rise(cap) - own) / jnp.maximum(cap - total, tiny)
-    grows = jnp.where((held > 4 * total) & (total < cap), chord, bend(jnp.maximum(total, tiny)))
-    value = rise(asked) - own
-    asked_s = is_inner - by.left[0, :, 0]
-    slope = jnp.minimum(bend(held) * asked_s - jnp.where(is_inner, grows, 0.0), -tiny)
-    by_price = -bend(held) * by.left[1, :, 0]
-    used = jnp.maximum(jnp.sum(now.used), tiny)
-    lift = bend(jax.lax.stop_gradient(used))
-    over = rise(used) - rise(p.gamma_limit)
-    per_value = lift * by.used[0, :, 0] / slope
-    fall = lift * jnp.sum(by.used[1, :, 0]) - jnp.sum(per_value * by_price)
-    is_bound = ((at.gamma > 0) | (over > 0)) & (fall < 0)
-    move = -(over - jnp.sum(per_value * value)) / jnp.where(is_bound, fall, 1.0)
-    price = jnp.clip(at.gamma + jnp.where(is_bound, move, 0.0), 0.0, _dearest(frozen))
-    s = at.s - (value + by_price * (price - at.gamma)) / slope
-    # A step over the kink stops at it: the other side has another slope.
-    low, high = jnp.where(is_inner, 0.0, cap), jnp.where(is_inner, cap, 2 * cap)
-    return Prices(jnp.clip(s, low, high), price)

@@ -1,4 +1,4 @@
-"""The whole engine on one page. Read `observe` and `decide` top to bottom: that is the data flow."""
+"""The whole engine on one page: `observe` and `decide`, top to bottom, are the data flow."""
 
 import dataclasses
 import functools as ft

@@ -1,8 +1,8 @@
 """The live runner of the closed loop: two compiled programs, the host picks by `wake`.
 
-Each program is one vector in, one vector out, and runs inside a loop of one turn whose count is only
-known at run time: XLA then compiles the whole step into one kernel instead of hundreds of calls (see
-`XLA_FLAGS` of the command line), and without those flags it is merely correct.
+Each program is one vector in, one vector out, and runs inside a loop of one turn whose count is
+only known at run time: XLA then compiles the step into one kernel instead of hundreds of calls
+(with the command line's flags; without them it is merely correct).
 """
 
 import dataclasses
