@@ -32,7 +32,7 @@ class Config:
 
 
 class Candidates(eqx.Module):
-    """Prices from the innermost outwards; a repeated one is not valid."""
+    """Prices from the innermost outwards; a repeated one, or one below zero, is not valid."""
 
     ticks: Int32[Array, "side candidates"]
     price_bp: Float[Array, "side candidates"]
@@ -83,6 +83,7 @@ def candidates(
     ticks = outward(out)
     # The venue's grid is even in price, not in its logarithm.
     step = jnp.expm1(tick_bp / BP) * jnp.exp(-book.price_bp[:, :1] / BP)
-    away = (ticks - book.ticks[:, :1]).astype(tick_bp.dtype)
-    price = book.price_bp[:, :1] + BP * jnp.log1p(away * step)
-    return Candidates(ticks, price, queue_ahead(book, out), fresh)
+    away = (ticks - book.ticks[:, :1]).astype(tick_bp.dtype) * step
+    is_positive = away > -1
+    price = book.price_bp[:, :1] + BP * jnp.log1p(jnp.where(is_positive, away, 0.0))
+    return Candidates(ticks, price, queue_ahead(book, out), fresh & is_positive)
