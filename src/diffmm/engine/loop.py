@@ -36,9 +36,7 @@ class Config:
     frame_rows: int = 4
 
     @classmethod
-    def default(
-        cls, fill_on_touch: bool = False, *, takers_have_limits: bool = False
-    ) -> "Config":
+    def default(cls, fill_on_touch: bool = False, *, takers_have_limits: bool = False) -> "Config":
         """The sizes of the product, on a recording or (takers with limits) in a world."""
         layout = Layout()
         fills = hard_fills.Config(layout.slots, fill_on_touch, takers_have_limits)

@@ -6,6 +6,7 @@ is the wake, padded by repeating it with `is_valid` false. So nothing is paid tw
 """
 
 import dataclasses
+import functools as ft
 from collections.abc import Callable
 from typing import Any
 
@@ -67,10 +68,32 @@ def counterfactual(engine: Engine, batch_params: Any, frames: Any) -> Any:
     return jax.vmap(lambda params: replay(engine, params, frames)[1])(batch_params)
 
 
+@ft.partial(jax.jit, static_argnames="engine")
+def quotes(engine: Engine, params: Any, frames: Any) -> Any:
+    """Targets of every frame, for a replay that keeps nothing else."""
+    return jax.lax.scan(
+        lambda state, frame: _targets(fold_frame(engine, params, state, frame)),
+        init(engine, params),
+        frames,
+    )[1]
+
+
+def _targets(folded: tuple[Folded, Any]) -> tuple[Folded, Any]:
+    state, out = folded
+    return state, out.targets
+
+
 def objective_and_gradient(
     engine: Engine, loss: Callable[[Any, Any], Any], chunk: int
 ) -> Callable[[Any, Any], tuple[Any, Any]]:
-    """`(params, frames) -> (value, gradient)` of the summed loss, memory of one chunk at a time.
+    """`(params, frames) -> (value, gradient)` of the summed loss, see `objective`."""
+    return jax.jit(jax.value_and_grad(objective(engine, loss, chunk)))
+
+
+def objective(
+    engine: Engine, loss: Callable[[Any, Any], Any], chunk: int
+) -> Callable[[Any, Any], Any]:
+    """`(params, frames) -> value` of the summed loss, memory of one chunk at a time.
 
     Args:
         engine: what to differentiate.
@@ -100,7 +123,18 @@ def objective_and_gradient(
         _, sums = jax.lax.scan(fold_chunk, init(engine, params), chunks)
         return sums.sum()
 
-    return jax.jit(jax.value_and_grad(total))
+    return total
+
+
+def compile_objective(
+    engine: Engine, loss: Callable[[Any, Any], Any], chunk: int, params: Any, frames: Any
+) -> tuple[Any, Any]:
+    """The objective alone, and with its gradient, compiled for the shapes of `frames`."""
+    total = objective(engine, loss, chunk)
+    return (
+        jax.jit(total).lower(params, frames).compile(),
+        jax.jit(jax.value_and_grad(total)).lower(params, frames).compile(),
+    )
 
 
 @dataclasses.dataclass(frozen=True)

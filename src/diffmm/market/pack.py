@@ -88,7 +88,7 @@ class Layout:
         out, at = [], 0
         batch = vector.shape[:-1]
         for leaf in leaves:
-            part = vector[..., at : at + leaf.size].reshape(*batch, *leaf.shape)
+            part = vector[..., at : at + leaf.size].reshape((*batch, *leaf.shape))
             at += leaf.size
             if leaf.dtype == np.bool_:
                 part = part != 0
