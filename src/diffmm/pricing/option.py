@@ -26,17 +26,14 @@ def bachelier(depth_bp: Float[Array, "*#s"], sd_bp: Float[Array, "*#s"]) -> Floa
 def time_average(depth_bp: Float[Array, "*#s"], sd_bp: Float[Array, "*#s"]) -> Float[Array, "*s"]:
     """Mean of `bachelier(d, sigma sqrt t)` over `t` uniform in `[0, tau]`, `sd = sigma sqrt(tau)`.
 
-        (1 + z^2 / 3) C(d, sd) - z^2 / 3 (-d)+ - sd / 3 phi(z)
+        (1 + z^2 / 3) C(|d|, sd) - sd / 3 phi(z) + (-d)+
 
-    At `d = 0` it is two thirds of the value at tau.
+    At `d = 0` it is two thirds of the value at tau. Inside fair value it is the option outside plus
+    what is given away for sure, so nothing large cancels.
     """
     z = depth_bp / sd_bp
-    value = (
-        (1 + z**2 / 3) * bachelier(depth_bp, sd_bp)
-        - z**2 / 3 * jnp.maximum(-depth_bp, 0.0)
-        - sd_bp / 3 * normal_density(z)
-    )
-    return jnp.maximum(value, jnp.maximum(-depth_bp, 0.0))
+    outside = (1 + z**2 / 3) * bachelier(jnp.abs(depth_bp), sd_bp) - sd_bp / 3 * normal_density(z)
+    return jnp.maximum(outside, 0.0) + jnp.maximum(-depth_bp, 0.0)
 
 
 def gamma(depth_bp: Float[Array, "*#s"], sd_bp: Float[Array, "*#s"]) -> Float[Array, "*s"]:
