@@ -6,13 +6,17 @@ against bisection in float64 and a general solver.
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from diffmm.core import where
+
 from .programme import (
     dearest,
+    Ends,
     ends_at,
     highest,
     Levels,
@@ -34,6 +38,8 @@ MOST_NEWTON = 8
 """Joint Newton steps for both sides and the Gamma price."""
 
 
+CLOSE = 0.4
+"""Newton ends at a gap of the rounding unit to this power; one more step squares it."""
 ROUNDING = 64
 """Units of rounding by which a converged step may leave its bracket."""
 
@@ -49,7 +55,7 @@ def solve(p: Programme, guess: Prices) -> Solution:
         guess: prices of a similar programme; a bad one costs time, not accuracy.
     """
     frozen = jax.lax.stop_gradient(p)
-    at = _joint(p, jax.lax.stop_gradient(_search(frozen, guess)), frozen)
+    at, _ = _joint(p, jax.lax.stop_gradient(_search(frozen, guess)), frozen)
     y, _ = shoot(p, levels_of(p), *ends_at(at.s[:, None], p), at.gamma[None])
     y = jnp.maximum(y[..., 0].T, 0.0)
     y = y * jnp.minimum(p.cap / jnp.maximum(jnp.sum(y, axis=1, keepdims=True), p.cap), 1.0)
@@ -65,29 +71,28 @@ def _search(p: Programme, guess: Prices) -> Prices:
     def is_open(carry: tuple[Prices, Array, Array]) -> Array:
         _, gap, k = carry
         # One more Newton step follows and squares the gap. A NaN ends it; Health reports that.
-        return (gap > jnp.finfo(p.edge.dtype).eps ** 0.5) & (k < MOST_NEWTON)
+        return (gap > jnp.finfo(p.edge.dtype).eps ** CLOSE) & (k < MOST_NEWTON)
 
     def newton(carry: tuple[Prices, Array, Array]) -> tuple[Prices, Array, Array]:
-        at, _, k = carry
-        at = _joint(p, at, p)
-        return at, _gap(p, at), k + 1
+        at, gap = _joint(p, carry[0], p)
+        return where(is_open((at, gap, carry[2])), at, carry[0]), gap, carry[2] + 1
 
     def widely(carry: tuple[Prices, Array, Array]) -> tuple[Prices, Array, Array]:
         # The compiler would move a search that depends on nothing in the loop out of it, and run it
         # at every decision.
         edge = jnp.where(carry[1] > 0, p.edge, 0.0)
         at = _grid(dataclasses.replace(p, edge=edge))
-        carry = jax.lax.while_loop(is_open, newton, (at, _gap(p, at), jnp.zeros_like(carry[2])))
-        return carry[0], carry[1], jnp.full_like(carry[2], MOST_NEWTON)
+        carry = jax.lax.while_loop(is_open, newton, (at, jnp.full_like(carry[1], jnp.inf), zero))
+        return carry[0], carry[1], jnp.full_like(zero, MOST_NEWTON)
 
-    start = (guess, _gap(p, guess), jnp.zeros((), jnp.int32))
+    zero = jnp.zeros((), jnp.int32)
+    start = (guess, jnp.full_like(p.gamma_limit, jnp.inf), zero)
     at, gap, _ = jax.lax.while_loop(is_open, newton, start)
-    return jax.lax.while_loop(is_open, widely, (at, gap, jnp.zeros((), jnp.int32)))[0]
+    return jax.lax.while_loop(is_open, widely, (at, gap, zero))[0]
 
 
-def _gap(p: Programme, at: Prices) -> Float[Array, ""]:
+def _gap(p: Programme, at: Prices, ends: Ends) -> Float[Array, ""]:
     """How far from optimal, relative: what is left on each side, and the Gamma limit."""
-    _, ends = shoot(p, levels_of(p), *ends_at(at.s[:, None], p), at.gamma[None])
     over = jnp.sum(ends.used) / p.gamma_limit - 1
     slack = jnp.where(at.gamma > 0, jnp.abs(over), jnp.maximum(over, 0.0))
     return jnp.maximum(jnp.max(jnp.abs(ends.left[:, 0]) / p.cap[:, 0]), slack)
@@ -131,8 +136,11 @@ def _totals(
         power = raised(d)
         return power, b * power / jnp.maximum(d, tiny) * slope
 
-    def step(_, carry):
-        low, high, s = carry
+    def is_open(carry: tuple[Array, Array, Array, Array, Array]) -> Array:
+        return (carry[3] > close) & (carry[4] < INNER)
+
+    def step(carry: tuple[Array, Array, Array, Array, Array]) -> Any:
+        low, high, s, _, k = carry
         power, slope = demand(s)
         t = jnp.minimum(s, p.cap)
         own = raised(t)
@@ -140,21 +148,27 @@ def _totals(
         low, high = jnp.where(value > 0, s, low), jnp.where(value > 0, high, s)
         slope = slope - jnp.where(s < p.cap, b * own / jnp.maximum(t, tiny), 0.0)
         newton = s - value / jnp.minimum(slope, -tiny)
-        # At the solution rounding moves Newton past the end that it came from: that is no failure.
+        # At the solution rounding moves Newton past the end that it came from: no failure.
         margin = ROUNDING * jnp.finfo(s.dtype).eps * s
         inside = (newton >= low - margin) & (newton <= high + margin)
-        return low, high, jnp.where(inside, newton, (low + high) / 2)
+        new = jnp.where(inside, newton, (low + high) / 2)
+        return low, high, new, jnp.max(jnp.abs(new - s) / p.cap), k + 1
 
+    close = jnp.finfo(top.dtype).eps ** CLOSE
     low = jnp.zeros_like(top) * price[None]
     high = top + low
     power, slope = demand(low)
     # The chord of `t^b` up to the cap is below it, so the first guess is not too small.
-    first = power / (raised(p.cap) / p.cap - slope)
-    return jax.lax.fori_loop(0, INNER, step, (low, high, jnp.minimum(first, high)))[2]
+    first = jnp.minimum(power / (raised(p.cap) / p.cap - slope), high)
+    start = (low, high, first, jnp.full_like(price[0], jnp.inf), jnp.zeros((), jnp.int32))
+    return jax.lax.while_loop(is_open, step, start)[2]
 
 
-def _joint(p: Programme, at: Prices, frozen: Programme) -> Prices:
-    """One Newton step for both totals and the Gamma price; its matrix carries no gradient."""
+def _joint(p: Programme, at: Prices, frozen: Programme) -> tuple[Prices, Float[Array, ""]]:
+    """One Newton step for both totals and the Gamma price, and the gap before it.
+
+    The matrix carries no gradient.
+    """
     at = jax.lax.stop_gradient(at)
     cap, b = frozen.cap[:, 0], frozen.power
     tiny = jnp.finfo(at.s.dtype).tiny
@@ -193,4 +207,4 @@ def _joint(p: Programme, at: Prices, frozen: Programme) -> Prices:
     s = at.s - (value + by_price * (price - at.gamma)) / slope
     # A step over the kink stops at it: the other side has another slope.
     low, high = jnp.where(is_inner, 0.0, cap), jnp.where(is_inner, cap, 2 * cap)
-    return Prices(jnp.clip(s, low, high), price)
+    return Prices(jnp.clip(s, low, high), price), _gap(frozen, at, now)

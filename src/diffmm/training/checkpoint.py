@@ -45,6 +45,8 @@ def save(path: pathlib.Path, params: eqx.Module, provenance: dict[str, Any]) -> 
         raise CheckpointError("refusing to save: " + "; ".join(found))
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(path / ARRAYS, _named(params))
+    # Orbax notes the absolute path of this machine here; nothing reads it.
+    (path / ARRAYS / "commit_success.txt").unlink(missing_ok=True)
     manifest = {
         "leaves": {
             name: {"unit": d["unit"], "shape": list(np.shape(x)), "dtype": str(x.dtype)}
