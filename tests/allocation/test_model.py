@@ -1,0 +1,346 @@
+"""Sizes against a general solver, their limits, their prices and their gradients.
+
+The entropy form of the same problem (fill rates as the variables) has published numbers. It is not
+our programme, so it serves only to show that the solver which judges ours finds a known optimum.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import optimize
+
+import bundles
+import events
+from diffmm import allocation
+
+
+BP = 1e4
+M = bundles.CONFIG.pricing.candidates.total
+SLOTS = events.SLOTS
+SIGN = np.array([-1.0, 1.0])
+
+
+def test_the_judge_finds_the_published_optimum_of_the_entropy_form(oracles):
+    for name in ("allocation_gamma_constraint", "allocation_gamma_and_kelly"):
+        case = oracles[name]
+        given, expected = case["inputs"], case["expected"]
+        k, a, cost, gamma = (np.array(given[x]) for x in ("k", "A", "cost", "Gamma"))
+        value = lambda p, k=k, a=a, cost=cost: np.sum(p * (np.log(a / p) / k - cost))
+        limits = [{"type": "ineq", "fun": lambda p, g=gamma, m=given["G_limit"]: m - g @ p}]
+        if "Sigma" in given:
+            cov, most = np.array(given["Sigma"]), given["kelly_budget"]
+            limits.append({"type": "ineq", "fun": lambda p, c=cov, b=most: b**2 - p @ c @ p})
+        found = optimize.minimize(
+            lambda p, f=value: -f(p),
+            0.1 * a,
+            bounds=[(1e-9, x) for x in a],
+            constraints=limits,
+            method="SLSQP",
+            options={"ftol": 1e-15, "maxiter": 500},
+        )
+        np.testing.assert_allclose(found.x, expected["p"], rtol=2e-4)
+        np.testing.assert_allclose(-found.fun, expected["value"], rtol=1e-6)
+
+
+def problem(seed):
+    """Random data of one programme in the units of the public stage, double precision."""
+    rng = np.random.default_rng(seed)
+    depth = np.sort(rng.uniform(0.1, 8, (2, M)), axis=1)
+    fill = np.exp(-rng.uniform(1, 3) - rng.uniform(0.3, 1.5) * depth)
+    return {
+        "fill": fill,
+        "net": depth - rng.uniform(0, 4, (2, M)),
+        "depth": np.cumsum(rng.lognormal(8, 1, (2, M)), axis=1),
+        "gamma": rng.uniform(0.02, 0.6, (2, M)),
+        "impact": rng.uniform(0.2, 2.0),
+        "power": rng.uniform(0.4, 1.2),
+        "size": rng.lognormal(6, 0.5),
+        "message": 10 ** rng.uniform(-6, -3),
+        "q": rng.uniform(-1.2e4, 1.2e4),
+        "room": 2e4,
+        "kelly": rng.choice([5e3, 3e4]),
+        "gamma0": 10 ** rng.uniform(-6, -3),
+        "convexity": 3.0,
+        "variance": rng.uniform(5, 80),
+        "limit": 10 ** rng.uniform(-2, 0),
+        "held": rng.random(2) < 0.5,
+    }
+
+
+def inputs(x, dtype):
+    """The problem as an event, a budget and a surface; one live order a side may hold level 2."""
+    batch, trace = bundles.stream(), bundles.standard(bool(jax.config.jax_enable_x64))
+    event, surface = events.row(batch, 0), events.row(trace.pricing, 0)
+    budget = events.row(trace.risk, 0)
+    f = lambda v: jnp.asarray(v, dtype)
+    columns = lambda v: jnp.concatenate([f(v), jnp.zeros((2, SLOTS), dtype)], axis=1)
+    ticks = np.stack([-np.arange(1, M + 1), np.arange(1, M + 1)]).astype(np.int32)
+    own = np.full((2, SLOTS), 10_000, np.int32)
+    own[:, 0] = ticks[:, 2]
+    live = np.zeros((2, SLOTS), bool)
+    live[:, 0] = x["held"]
+    surface = bundles.replace(
+        surface,
+        ticks=np.concatenate([ticks, own], axis=1),
+        is_valid=np.ones((2, M + SLOTS), bool),
+        fill=columns(x["fill"]),
+        log_fill=jnp.log(columns(x["fill"]) + 1e-30),
+        net_bp=columns(x["net"]),
+        depth_usd=columns(x["depth"]) + 1,
+        gamma_bp=columns(x["gamma"]),
+        impact_scale_bp=x["impact"],
+        impact_power=x["power"],
+        size_usd=x["size"],
+        has_book=True,
+    )
+    event = bundles.replace(
+        event,
+        orders__ticks=own,
+        orders__is_live=live,
+        account__position_usd=x["q"],
+        account__room_usd=x["room"],
+        account__gamma_limit_usd=x["limit"],
+    )
+    budget = bundles.replace(
+        budget,
+        position_usd=x["q"],
+        room_usd=x["room"],
+        kelly_usd=x["kelly"],
+        gamma0=x["gamma0"],
+        convexity=x["convexity"],
+        variance_bp2=x["variance"],
+    )
+    return event, budget, surface
+
+
+def size(x, dtype, solve=None):
+    event, budget, surface = inputs(x, dtype)
+    params = bundles.params(dtype, allocation__message_usd=x["message"]).allocation
+    return (solve or compiled())(params, event, budget, surface)
+
+
+def decide(params, event, budget, surface):
+    config = allocation.Config.small()
+    given = (event, budget, surface)
+    state = allocation.init(params, config=config)
+    return allocation.update(params, state, given, config=config)[1]
+
+
+@functools.cache
+def compiled():
+    return jax.jit(decide)
+
+
+def value(x, n):
+    """The objective in USD and its gradient, written again in numpy; sizes in USD, `(2, M)`."""
+    s = SIGN[:, None]
+    liquid = x["depth"] + 1
+    new = np.ones((2, M))
+    new[:, 2] = ~x["held"]
+    total = np.cumsum(n, axis=1)
+    sweep = x["fill"] - np.concatenate([x["fill"][:, 1:], np.zeros((2, 1))], axis=1)
+    risk_scale = x["gamma0"] * x["variance"] / BP**2
+    bend = x["convexity"] / x["room"] ** 2
+    cost = lambda q: risk_scale * (1 + bend * q**2) * q**2 / 2
+    margin = lambda q: risk_scale * (1 + 2 * bend * q**2) * q
+    after = x["q"] - s * total
+    worth = np.sum(x["fill"] * n * x["net"]) / BP
+    impact = x["impact"] * (n / liquid) ** x["power"]
+    worth -= np.sum(x["fill"] * n * impact) / BP
+    worth -= x["message"] * np.sum(new * n) / x["size"]
+    worth -= np.sum(sweep * (cost(after) - cost(x["q"])))
+    deeper = np.cumsum((sweep * -s * margin(after))[:, ::-1], axis=1)[:, ::-1]
+    slope = x["fill"] * (x["net"] - (1 + x["power"]) * impact) / BP
+    return worth, slope - x["message"] * new / x["size"] - deeper
+
+
+def caps(x):
+    return np.maximum(np.minimum(x["room"], x["kelly"]) + SIGN * x["q"], 0.0)
+
+
+@functools.cache
+def judged(seed):
+    """Optimum by SLSQP, from several starts, in units of the room."""
+    x = problem(seed)
+    unit = x["room"]
+    gamma, cap = x["gamma"].ravel() / BP, caps(x)
+    scale = max(np.max(x["fill"] * np.maximum(x["net"], 0.01)) * unit / BP, 1e-9)
+    f = lambda y: -value(x, y.reshape(2, M) * unit)[0] / scale
+    df = lambda y: -value(x, y.reshape(2, M) * unit)[1].ravel() * unit / scale
+    rows = np.kron(np.eye(2), np.ones(M))
+    limits = [
+        {
+            "type": "ineq",
+            "fun": lambda y: 1 - gamma @ y * unit / x["limit"],
+            "jac": lambda y: -gamma * unit / x["limit"],
+        },
+        {"type": "ineq", "fun": lambda y: cap / unit - rows @ y, "jac": lambda y: -rows},
+    ]
+    best = None
+    for start in (1e-4, 1e-2):
+        found = optimize.minimize(
+            f,
+            np.full(2 * M, start),
+            jac=df,
+            bounds=[(0, None)] * (2 * M),
+            constraints=limits,
+            method="SLSQP",
+            options={"ftol": 1e-14, "maxiter": 1000},
+        )
+        n = np.maximum(found.x, 0) * unit
+        # What the judge oversteps a limit by is taken back before values are compared.
+        n = n * min(1.0, x["limit"] / max(gamma @ n, 1e-30))
+        n = (
+            n.reshape(2, M)
+            * np.minimum(1, cap / np.maximum(n.reshape(2, M).sum(1), 1e-30))[:, None]
+        )
+        if best is None or value(x, n)[0] > value(x, best)[0]:
+            best = n
+    return best
+
+
+SEEDS = range(30)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("x64", [True, False], ids=["double", "single"])
+def test_the_sizes_are_worth_what_the_general_solver_s_are(seed, x64):
+    with jax.enable_x64(x64):
+        x = problem(seed)
+        out = size(x, jnp.float64 if x64 else jnp.float32)
+    mine, other = np.asarray(out.size_usd, float), judged(seed)
+    assert np.isfinite(mine).all()
+    got, best = value(x, mine)[0], value(x, other)[0]
+    assert got >= best - (1e-6 if x64 else 1e-4) * max(abs(best), 1e-6)
+    if x64:
+        np.testing.assert_allclose(mine, other, atol=2e-3 * x["room"])
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("x64", [True, False], ids=["double", "single"])
+def test_every_limit_holds_exactly(seed, x64):
+    with jax.enable_x64(x64):
+        x = problem(seed)
+        out = size(x, jnp.float64 if x64 else jnp.float32)
+    n = np.asarray(out.size_usd, float)
+    slack = 1 + 4 * np.finfo(np.float64 if x64 else np.float32).eps
+    assert (n >= 0).all()
+    assert np.sum(n * x["gamma"]) / BP <= x["limit"] * slack
+    assert (n.sum(axis=1) <= caps(x) * slack + 1e-2).all()
+    np.testing.assert_allclose(out.gamma_usd, np.sum(n * x["gamma"]) / BP, rtol=1e-5)
+    assert (n[x["net"] <= 0] == 0).all()
+
+
+@pytest.fixture
+def double_precision():
+    with jax.enable_x64(True):
+        yield
+
+
+LEAVES = ("net", "fill", "gamma", "impact", "power", "q", "gamma0", "variance", "limit", "message")
+
+
+@pytest.mark.usefixtures("double_precision")
+@pytest.mark.parametrize("seed", range(8))
+def test_the_implicit_gradient_equals_finite_differences(seed):
+    x = problem(seed)
+    weight = np.random.default_rng(100 + seed).normal(size=(2, M)) / x["room"]
+    event, budget, surface = inputs(x, jnp.float64)
+    params = bundles.params(jnp.float64, allocation__message_usd=x["message"]).allocation
+
+    def total(given):
+        e = bundles.replace(event, account__gamma_limit_usd=given["limit"])
+        b = bundles.replace(
+            budget,
+            position_usd=given["q"],
+            gamma0=given["gamma0"],
+            variance_bp2=given["variance"],
+        )
+        cut = lambda old, new: jnp.concatenate([new, old[:, M:]], axis=1)
+        at = bundles.replace(
+            surface,
+            net_bp=cut(surface.net_bp, given["net"]),
+            fill=cut(surface.fill, given["fill"]),
+            gamma_bp=cut(surface.gamma_bp, given["gamma"]),
+            impact_scale_bp=given["impact"],
+            impact_power=given["power"],
+        )
+        p = jax.tree.map(lambda _: given["message"], params)
+        return jnp.sum(weight * decide(p, e, b, at).size_usd)
+
+    given = {k: jnp.asarray(x[k], jnp.float64) for k in LEAVES}
+    value_of, gradient = _compiled_gradient(seed, total)
+    slopes = gradient(given)
+    rng = np.random.default_rng(seed)
+    for name in LEAVES:
+        direction = jnp.asarray(rng.normal(size=given[name].shape)) * given[name]
+        h = 1e-6
+        at = lambda c, k=name, d=direction: float(value_of(given | {k: given[k] + c * d}))
+        difference = (at(h) - at(-h)) / (2 * h)
+        found = float(jnp.sum(slopes[name] * direction))
+        np.testing.assert_allclose(found, difference, rtol=2e-3, atol=2e-5, err_msg=name)
+
+
+def _compiled_gradient(seed, total):
+    del seed
+    return jax.jit(total), jax.jit(jax.grad(total))
+
+
+@pytest.mark.usefixtures("double_precision")
+@pytest.mark.parametrize("seed", range(10))
+def test_the_gamma_price_is_what_a_little_more_limit_is_worth(seed):
+    x = problem(seed)
+    out = size(x, jnp.float64)
+    h = 1e-4 * x["limit"]
+    at = lambda limit: value(x, np.asarray(size(x | {"limit": limit}, jnp.float64).size_usd))[0]
+    worth = (at(x["limit"] + h) - at(x["limit"] - h)) / (2 * h)
+    assert float(out.gamma_dual) == pytest.approx(worth, rel=2e-2, abs=1e-5)
+    free = size(x | {"limit": 1e6}, jnp.float64)
+    assert float(free.gamma_dual) == pytest.approx(0, abs=1e-7)
+
+
+@pytest.mark.usefixtures("double_precision")
+def test_a_tighter_limit_never_raises_the_value():
+    x = problem(3)
+    worth = [
+        value(x, np.asarray(size(x | {"limit": g}, jnp.float64).size_usd))[0]
+        for g in (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+    ]
+    assert (np.diff(worth) >= -1e-12).all()
+    assert worth[-1] > worth[0]
+
+
+@pytest.mark.usefixtures("double_precision")
+def test_a_dearer_message_lowers_new_sizes_and_where_nothing_pays_there_is_none():
+    x = problem(5) | {"held": np.array([False, False])}
+    totals = [
+        float(np.sum(size(x | {"message": m}, jnp.float64).size_usd))
+        for m in (1e-9, 1e-3, 1e-1, 1e3)
+    ]
+    assert (np.diff(totals) <= 1e-3).all()
+    assert totals[-1] == 0
+
+
+@pytest.mark.usefixtures("double_precision")
+def test_which_cap_binds_is_said_by_name():
+    for kelly, expected in ((5e3, True), (3e4, False)):
+        out = size(problem(1) | {"kelly": kelly, "q": 0.0}, jnp.float64)
+        assert np.asarray(out.cap_is_kelly).tolist() == [expected, expected]
+
+
+@pytest.mark.usefixtures("double_precision")
+def test_a_long_position_raises_asks_and_lowers_bids():
+    x = problem(2) | {"gamma0": 1e-3, "limit": 1e3, "kelly": 1e6, "room": 5e4, "message": 1e-7}
+    x["net"] = np.abs(x["net"])
+    bids, asks = zip(
+        *(
+            np.asarray(size(x | {"q": q}, jnp.float64).size_usd).sum(axis=1)
+            for q in np.linspace(-2e4, 2e4, 9)
+        ),
+        strict=True,
+    )
+    assert (np.diff(bids) < 0).all()
+    assert (np.diff(asks) > 0).all()
