@@ -45,3 +45,19 @@ def test_recorded_time_is_kept_at_speed_one():
 def test_a_speed_that_is_not_above_zero_is_refused():
     with pytest.raises(ValueError, match="above zero"):
         run(speed=0.0)
+
+
+def test_a_client_that_leaves_in_a_pause_of_the_tape_is_not_waited_for():
+    late = [LINES[0], f'{60_000_000_000} {{"channel":"pong"}}']
+
+    async def main():
+        async with serve_tape(late) as url:
+            async with websockets.connect(url) as socket:
+                await socket.recv()
+            return asyncio.get_running_loop().time()
+
+    async def timed():
+        left = await main()
+        return asyncio.get_running_loop().time() - left
+
+    assert asyncio.run(timed()) < 5.0

@@ -5,6 +5,7 @@ without a book here, so a replay of the same lines pulls its quotes at the same 
 """
 
 import collections
+import json
 
 import numpy as np
 
@@ -12,6 +13,15 @@ from diffmm.market import AccountInputs, Encoder, EncoderConfig, Instrument, Tap
 from diffmm.market.messages import Notice, NoticeKind
 
 from .hyperliquid import Codec
+
+
+GAP = '{"channel":"gap"'
+"""How a line begins that says that the connection was lost here."""
+
+
+def gap(reason: str) -> str:
+    """The frame that a recorder or a session puts where a connection was lost."""
+    return f'{GAP},"data":{json.dumps(reason)}}}'
 
 
 class Intake:
@@ -47,6 +57,11 @@ class Intake:
             receive_ns: receive stamp.
             frame: text as received; one of another coin only shows that the feed lives.
         """
+        if frame.startswith(GAP):
+            # Prints may be missing, and the first ones to come repeat history.
+            rows = self.lose_book(receive_ns)
+            self.encoder.restart_feed()
+            return rows, []
         if '"coin"' in frame and not any(name in frame for name in self._names):
             return self._made(self.encoder.heard(receive_ns)), []
         rows: list[np.ndarray] = []

@@ -17,6 +17,7 @@ from .intake import Intake
 SIZE = re.compile(r'"coin":"([^"]+)"[^{}\[\]]*?"sz":"\d+(?:\.(\d+))?"')
 BOOK_SIZE = re.compile(r'"sz":"\d+(?:\.(\d+))?"')
 COIN = re.compile(r'"coin":\s*"([^"]+)"')
+STAMP = re.compile(r"\d{16,19} ", re.ASCII)
 MICROSECOND_STAMPS = 10**17
 """A receive stamp below this is in microseconds (in nanoseconds it would lie in 1973)."""
 
@@ -54,6 +55,11 @@ def split(line: str) -> tuple[int, str]:
         raise TapeError(f"found {line[:60]!r}, expected '<receive ns> <json>'")
     at = int(stamp)
     return (at * 1000 if at < MICROSECOND_STAMPS else at), frame
+
+
+def is_stamped(text: str) -> bool:
+    """Whether a frame is a recorded line, `<receive ns> <json>`, rather than a bare message."""
+    return STAMP.match(text) is not None
 
 
 def universe(lines: Iterable[str]) -> dict[str, Instrument]:

@@ -15,6 +15,10 @@ from websockets.asyncio.server import serve, Server, ServerConnection
 
 
 LOOPBACK = "127.0.0.1"
+TAPE = '{"channel": "tape"'
+"""How the frames begin that say something of the tape itself."""
+FULL_SPEED = 1e9
+"""What is announced in place of infinity, which JSON has not."""
 
 
 async def stream(socket: ServerConnection, lines: Iterable[str], speed: float) -> int:
@@ -34,7 +38,9 @@ async def stream(socket: ServerConnection, lines: Iterable[str], speed: float) -
             await socket.send(_control("start", stamp_ns, speed))
         wait_s = (stamp_ns - first_ns) * 1e-9 / speed - (loop.time() - started)
         if wait_s > 0:
-            await asyncio.sleep(wait_s)
+            # A peer that leaves must not have to wait for the next line.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(socket.wait_closed(), wait_s)
         await socket.send(line)
         sent += 1
     await socket.send(_control("end", first_ns, speed))
@@ -69,4 +75,4 @@ async def serve_tape(
 
 
 def _control(what: str, start_ns: int, speed: float) -> str:
-    return json.dumps({"channel": "tape", "data": {what: start_ns, "speed": min(speed, 1e9)}})
+    return json.dumps({"channel": "tape", "data": {what: start_ns, "speed": min(speed, FULL_SPEED)}})

@@ -1,0 +1,60 @@
+"""The one object that a session prints."""
+
+import argparse
+import dataclasses
+from typing import Any
+
+from diffmm.live import Core, End
+from diffmm.report import summary as report
+from diffmm.simulation import hard_fills
+
+from .source import Source
+
+
+NOTHING = {
+    "events": 0,
+    "decisions": 0,
+    "fills": 0,
+    "max_abs_position_usd": 0.0,
+    "gamma_violations": 0,
+    "pnl_usd": 0.0,
+    "pnl_parts": {},
+    "pnl_parts_1e8": {},
+    "health": {},
+    "quotes_digest": None,
+}
+"""What a run without a single decision has to say."""
+
+
+def summary(
+    args: argparse.Namespace, found: Source, setup: Any, core: Core, end: End
+) -> dict[str, Any]:
+    """Mode and venue first, then what a replay of the same rows would print, then the session."""
+    encoder = core.intake.encoder
+    return {
+        "mode": args.mode,
+        "venue": found.label,
+        "coin": found.instrument.coin,
+        "reference": found.reference.coin if found.reference else None,
+        "seed": args.seed,
+        "speed": args.speed if args.speed < float("inf") else "inf",
+        "fills_are": "modelled by the hard fill rule; no order was sent",
+        **_scored(core, setup.rule, args.seed),
+        "set": args.set,
+        "intents": core.orders.intents,
+        "latency_us": core.stopwatch.quantiles_us(),
+        "faults": dict(core.faults),
+        "counters": dataclasses.asdict(encoder.counters),
+        "notices": dict(core.intake.notices),
+        "journal": str(core.journal.path),
+        "ended": end.name.lower(),
+    }
+
+
+def _scored(core: Core, rule: hard_fills.Params, seed: int) -> dict[str, Any]:
+    if not core.records:
+        return NOTHING
+    scored = report.score(core.tape(), core.record(), core.account)
+    told = report.summary(scored, rule, core.account, seed=seed)
+    del told["events_per_s"]
+    return told
