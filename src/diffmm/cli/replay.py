@@ -199,12 +199,12 @@ def _rule(args: argparse.Namespace) -> Any:
 
 
 def learn(
-    args: argparse.Namespace, tape: Any, params: Any, rule: Any, config: Any
+    args: argparse.Namespace, tape: Any, params: Any, rule: Any, config: Any, round_s: int = 60
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """What the page draws, and what the JSON object holds."""
     from diffmm.learning import counterfactual
 
-    chosen = counterfactual.Config(seed=args.seed)
+    chosen = counterfactual.Config(seed=args.seed, round_s=round_s)
     found = counterfactual.run(tape, params, rule, config, args.fee_bp, chosen)
     drawn = {
         "offsets_bp": found.offsets_bp,

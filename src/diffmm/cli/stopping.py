@@ -4,7 +4,7 @@ import contextlib
 import signal
 from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Any, Self
 
 
 CLEAN, AGAIN = 0, 130
@@ -20,11 +20,11 @@ class Stopper:
     """
 
     def __init__(self) -> None:
-        self._stop: Callable[[], None] | None = None
+        self._stop: Callable[[], object] | None = None
         self.is_asked = False
-        self._before: dict[int, object] = {}
+        self._before: dict[int, Any] = {}
 
-    def watch(self, stop: Callable[[], None]) -> None:
+    def watch(self, stop: Callable[[], object]) -> None:
         """What the first signal calls; before this is set, it leaves at once."""
         self._stop = stop
 

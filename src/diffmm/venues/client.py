@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import time
 import urllib.parse
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 import numpy as np
 import websockets
@@ -90,7 +90,7 @@ class Feed:
         self._jitter = np.random.default_rng(seed)
         self._failures = self._attempts = 0
 
-    async def words(self) -> AsyncIterator[Word]:
+    async def words(self) -> AsyncGenerator[Word, None]:
         """Everything the feed does, for ever; close the iterator to leave."""
         loop = asyncio.get_running_loop()
         while True:
@@ -126,7 +126,7 @@ class Feed:
             max_size=self.config.most_bytes,
         )
 
-    async def _listen(self, socket: ClientConnection) -> AsyncIterator[Frame | Silence]:
+    async def _listen(self, socket: ClientConnection) -> AsyncGenerator[Frame | Silence, None]:
         """Frames and silences until the connection breaks (raises) or has died (returns)."""
         loop, config = asyncio.get_running_loop(), self.config
         heard = pinged = loop.time()
