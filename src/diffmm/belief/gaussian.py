@@ -2,7 +2,8 @@
 
 Everything that the belief learns is about one component at a time: a measurement, or a fill whose
 posterior is matched in moments. Both are the same step: component `i` takes a new mean and
-variance, the others follow through the covariance. With `P = S S'`, `phi = S' e_i`, `K = S phi / P_ii`:
+variance, the others follow through the covariance. With `P = S S'`, `phi = S' e_i`,
+`K = S phi / P_ii`:
 
     x' = x + K (m' - x_i),   S' = S + (sqrt(P'_ii / P_ii) - 1) / P_ii (S phi) phi'
 

@@ -147,8 +147,8 @@ def informed_share(
 ) -> Float[Array, "*s"]:
     """`E[sigmoid(logit + b log(1 + size))]` over the posterior of the logit.
 
-    The same pi for the belief's fill update and for the surface. `size` is the quote's notional over
-    the mean print: 0 leaves the logit alone.
+    The same pi for the belief's fill update and for the surface. `size` is the quote's notional
+    over the mean print: 0 leaves the logit alone.
     """
     sd = jnp.sqrt(var)
     tilt = params.informed_size * jnp.log1p(size)

@@ -1,4 +1,4 @@
-"""The Sensor of the RFC: market events turned into standardised observations of the belief state."""
+"""The Sensor of the RFC: market events as standardised observations of the belief state."""
 
 from . import hawkes as hawkes, touch as touch
 from .model import (

@@ -1,7 +1,7 @@
 """Arrival of takers on each side: a Hawkes process with one exponential kernel and a slow base.
 
-`lambda(t) = (1 - n) base + n beta sum_k exp(-beta (t - t_k))`, branching ratio `n < 1`. Linear in its
-weights, so the log-likelihood is concave in them. Source: Hawkes (1971), Ozaki (1979).
+`lambda(t) = (1 - n) base + n beta sum_k exp(-beta (t - t_k))`, branching ratio `n < 1`. Linear in
+its weights, so the log-likelihood is concave in them. Source: Hawkes (1971), Ozaki (1979).
 """
 
 import jax

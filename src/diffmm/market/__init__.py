@@ -2,7 +2,11 @@
 
 from . import messages as messages
 from .book import HostBook as HostBook
-from .encoder import AccountInputs as AccountInputs, Config as EncoderConfig, Encoder as Encoder
+from .encoder import (
+    AccountInputs as AccountInputs,
+    Encoder as Encoder,
+    EncoderConfig as EncoderConfig,
+)
 from .event import (
     Account as Account,
     ASK as ASK,

@@ -1,6 +1,6 @@
 """Messages to rows: the current book in integers, clocks, timers, wakes, anchors.
 
-The same code runs live and in replay, and depends on data and this Config only, never on Params.
+The same code runs live and in replay, and depends on data and this EncoderConfig only, never on Params.
 """
 
 import collections
@@ -34,7 +34,7 @@ class AccountInputs:
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class EncoderConfig:
     """When the quotes are evaluated, and what a gap is.
 
     **Attributes:**
@@ -52,7 +52,7 @@ class Config:
     - `silent_feed_ns`: a feed that says nothing of any coin for so long has lost the book.
     """
 
-    layout: Layout = Layout()
+    layout: Layout = dataclasses.field(default_factory=Layout)
     wake_queue_log: float = 1.0
     wake_ref_bp: float = 1.0
     timer_ns: int = 250_000_000
@@ -86,7 +86,7 @@ class Encoder:
         self,
         instrument: Instrument,
         account: AccountInputs,
-        config: Config,
+        config: EncoderConfig,
         reference: Instrument | None = None,
     ):
         self.instrument, self.reference, self.config = instrument, reference, config

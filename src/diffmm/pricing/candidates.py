@@ -1,8 +1,8 @@
-"""Prices worth asking about on each side: inside the spread, every tick near the touch, then deeper.
+"""Prices worth asking about: inside the spread, every tick near the touch, then deeper.
 
-Offsets grow outwards, so the list is sorted by construction and nothing is sorted at run time. A deep
-candidate moves out to one tick in front of the next displayed level: the queue in front is the same
-and the edge is larger.
+Offsets grow outwards, so the list is sorted by construction and nothing is sorted at run time. A
+deep candidate moves out to one tick in front of the next displayed level: the queue in front is the
+same and the edge is larger.
 """
 
 import dataclasses

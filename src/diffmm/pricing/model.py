@@ -24,7 +24,7 @@ from diffmm.market import Event, SIDE_SIGN
 from diffmm.risk import RiskBudget
 
 from . import option
-from .candidates import candidates, Candidates, Config as CandidatesConfig
+from .candidates import Candidates, candidates, Config as CandidatesConfig
 
 
 BP = 1e4
@@ -41,7 +41,7 @@ class Config:
     - `candidates`: how many prices of each kind.
     """
 
-    candidates: CandidatesConfig = CandidatesConfig()
+    candidates: CandidatesConfig = dataclasses.field(default_factory=CandidatesConfig)
 
     @classmethod
     def small(cls) -> "Config":

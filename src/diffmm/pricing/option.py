@@ -49,7 +49,8 @@ def jump_option(
 ) -> Float[Array, "*s"]:
     """Mean over `[0, tau]` of the loss to jumps of either sign, exponential of mean `m`.
 
-    `rate tau / 2 x 1/2 x E[(J - d)+]` with `E[(J - d)+] = m exp(-d / m)` for `d >= 0`, `m - d` inside.
+    `rate tau / 2 x 1/2 x E[(J - d)+]` with `E[(J - d)+] = m exp(-d / m)` for `d >= 0`, `m - d`
+    inside.
     """
     out = jnp.maximum(depth_bp, 0.0)
     inside = jnp.maximum(-depth_bp, 0.0)

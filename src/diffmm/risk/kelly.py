@@ -1,11 +1,10 @@
 """Growth-optimal sizes from a given covariance.
 
-Log wealth to second order is `g = f'mu - f' Sigma f / 2` per unit of wealth, so `f* = Sigma^-1 mu` and
-a fraction `c` of it grows at `c (2 - c) g*`. Source: Kelly (1956), Merton (1969), Thorp (2006);
+Log wealth to second order is `g = f'mu - f' Sigma f / 2` per unit of wealth, so `f* = Sigma^-1 mu`
+and a fraction `c` of it grows at `c (2 - c) g*`. Source: Kelly (1956), Merton (1969), Thorp (2006);
 shrink ours.
 """
 
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from diffmm.core import small

@@ -3,6 +3,7 @@
 A frame that cannot be read becomes a `Notice` that says what was found; nothing raises.
 """
 
+import itertools
 import json
 
 import msgspec
@@ -61,8 +62,8 @@ class _Trade(msgspec.Struct, gc=False):
 
 class _Ctx(msgspec.Struct, gc=False):
     funding: str = "0"
-    openInterest: str = "0"  # noqa: N815
-    markPx: str | None = None  # noqa: N815
+    openInterest: str = "0"
+    markPx: str | None = None
 
 
 class _AssetCtx(msgspec.Struct, gc=False):
@@ -107,8 +108,8 @@ class Codec:
             if at is None:
                 return [_unknown(book.coin)]
             bids, asks = (tuple(_level(x, at) for x in side) for side in book.levels)
-            if any(a[0] <= b[0] for a, b in zip(bids, bids[1:], strict=False)) or any(
-                a[0] >= b[0] for a, b in zip(asks, asks[1:], strict=False)
+            if any(a[0] <= b[0] for a, b in itertools.pairwise(bids)) or any(
+                a[0] >= b[0] for a, b in itertools.pairwise(asks)
             ):
                 raise ValueError(f"{book.coin}: levels are not sorted from the touch outwards")
             depth = FAST_DEPTH if book.fast else FULL_DEPTH
