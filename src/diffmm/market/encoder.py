@@ -1,6 +1,6 @@
 """Messages to rows: the current book in integers, clocks, timers, wakes, anchors.
 
-The same code runs live and in replay, and depends on data and this EncoderConfig only, never on Params.
+The same code runs live and in replay, and depends on data and this Config only, never on Params.
 """
 
 import collections
