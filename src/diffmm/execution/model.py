@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int32, UInt32
 
 from diffmm.allocation import Allocation
-from diffmm.core import Health, Stage
+from diffmm.core import Stage
 from diffmm.core.health import FATAL
 from diffmm.market import Event, Orders, SIDE_SIGN
 from diffmm.pricing import Surface
@@ -100,13 +100,15 @@ def update(
     nearest = jax.lax.argmin(gap, 2, gap.dtype)
     take = lambda x: jnp.take_along_axis(x, nearest, axis=1)
     same = jnp.min(gap, axis=2) == 0
-    unit_value = held(surface.fill) * held(surface.net_bp) / BP
-    kept_value = jnp.where(
+    # Both at what the surface says a dollar is worth, inventory and impact included: an order whose
+    # edge alone is positive may be one that nothing wants to hold.
+    worth = surface.epnl_usd / surface.size_usd
+    resize = held(surface.fill) * jnp.abs(held(surface.net_bp)) / BP
+    loss = jnp.where(
         same,
-        take(wanted.value_usd) - jnp.abs(take(wanted.usd) - orders.usd) * jnp.abs(unit_value),
-        orders.usd * unit_value,
+        jnp.abs(take(wanted.usd) - orders.usd) * resize,
+        jnp.maximum(take(wanted.value_usd), 0.0) - orders.usd * held(worth),
     )
-    loss = jnp.maximum(take(wanted.value_usd), 0.0) - kept_value
     keep = orders.is_live & (loss <= allocation.message_usd) & surface.has_book
 
     keep = keep & _is_feasible(event, risk, wanted, orders, held(surface.gamma_bp), keep, nearest)
@@ -135,12 +137,12 @@ def _wanted(event: Event, surface: Surface, allocation: Allocation, slots: int) 
     usd = lots.astype(lot.dtype) * lot
     lots = jnp.where(usd >= event.rules.min_notional_usd, lots, 0)
     gain = jnp.where(lots > 0, allocation.gain_usd, 0.0)
-    value, where_ = jax.lax.top_k(gain, slots)
-    take = lambda x: jnp.take_along_axis(x, where_, axis=1)
-    lots = jnp.where(value > 0, take(lots), 0)
-    cut = lambda x: x[:, : allocation.size_usd.shape[1]]
-    usd = lots.astype(lot.dtype) * lot
-    return Wanted(take(cut(surface.ticks)), lots, usd, value, take(cut(surface.gamma_bp)))
+    best, where_ = jax.lax.top_k(gain, slots)
+    take = lambda x: jnp.take_along_axis(x[:, : lots.shape[1]], where_, axis=1)
+    chosen = jnp.where(best > 0, take(lots), 0)
+    usd = chosen.astype(lot.dtype) * lot
+    value = usd * take(surface.epnl_usd) / surface.size_usd
+    return Wanted(take(surface.ticks), chosen, usd, value, take(surface.gamma_bp))
 
 
 def _covered(
