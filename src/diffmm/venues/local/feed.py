@@ -75,4 +75,6 @@ async def serve_tape(
 
 
 def _control(what: str, start_ns: int, speed: float) -> str:
-    return json.dumps({"channel": "tape", "data": {what: start_ns, "speed": min(speed, FULL_SPEED)}})
+    return json.dumps(
+        {"channel": "tape", "data": {what: start_ns, "speed": min(speed, FULL_SPEED)}}
+    )
