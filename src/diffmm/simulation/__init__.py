@@ -1,3 +1,10 @@
 """Worlds for the engine: hard fills of our orders on any market, and a generative market."""
 
-from . import hard_fills as hard_fills
+from . import (
+    account as account,
+    generative as generative,
+    hard_fills as hard_fills,
+    laws as laws,
+    probes as probes,
+)
+from .world import parse as parse, World as World
