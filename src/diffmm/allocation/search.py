@@ -56,12 +56,12 @@ def solve(p: Programme, guess: Prices) -> Solution:
     """
     frozen = jax.lax.stop_gradient(p)
     at, _ = _joint(p, jax.lax.stop_gradient(_search(frozen, guess)), frozen)
-    y, _ = shoot(p, levels_of(p), *ends_at(at.s[:, None], p), at.gamma[None])
+    total, nu = _moved(p, at, frozen)
+    y, _ = shoot(p, levels_of(p), total, nu, at.gamma[None])
     y = jnp.maximum(y[..., 0].T, 0.0)
     y = y * jnp.minimum(p.cap / jnp.maximum(jnp.sum(y, axis=1, keepdims=True), p.cap), 1.0)
     used = jnp.sum(p.gamma * y)
     y = y * (p.gamma_limit / jnp.maximum(used, p.gamma_limit))
-    _, nu = ends_at(at.s[:, None], p)
     return Solution(y, nu[:, 0], jax.lax.stop_gradient(at))
 
 
@@ -103,7 +103,7 @@ def _grid(p: Programme) -> Prices:
     levels, top, most = levels_of(p), 2 * p.cap, dearest(p)
     steps = jnp.arange(LANES, dtype=p.edge.dtype) / LANES
 
-    def grid(k: int, carry: tuple[Array, Array, Prices]) -> tuple[Array, Array, Prices]:
+    def grid(k: Any, carry: tuple[Array, Array, Prices]) -> tuple[Array, Array, Prices]:
         low, high, _ = carry
         price = low + (high - low) * jnp.where(k == 0, steps**2, steps)
         s = _totals(p, levels, price, top)
@@ -164,6 +164,12 @@ def _totals(
     return jax.lax.while_loop(is_open, step, start)[2]
 
 
+def _moved(p: Programme, at: Prices, frozen: Programme) -> tuple[Array, Array]:
+    """Both ends of the recursion at a solution of the frozen programme; a bound total is the cap."""
+    total, nu = ends_at(at.s[:, None], frozen)
+    return total + jnp.where(nu > 0, p.cap - frozen.cap, 0.0), nu
+
+
 def _joint(p: Programme, at: Prices, frozen: Programme) -> tuple[Prices, Float[Array, ""]]:
     """One Newton step for both totals and the Gamma price, and the gap before it.
 
@@ -173,13 +179,13 @@ def _joint(p: Programme, at: Prices, frozen: Programme) -> tuple[Prices, Float[A
     cap, b = frozen.cap[:, 0], frozen.power
     tiny = jnp.finfo(at.s.dtype).tiny
     scale = highest(frozen)[:, 0] / cap
-    total, nu = ends_at(at.s[:, None], frozen)
-    now = shoot(p, levels_of(p), total + p.cap - frozen.cap, nu, at.gamma[None])[1]
+    total, nu = _moved(p, at, frozen)
+    now = shoot(p, levels_of(p), total, nu, at.gamma[None])[1]
     total, asked = total[:, 0], jnp.maximum(total - now.left, tiny)[:, 0]
     # At the cap itself the demand says on which side of the kink the solution lies.
     is_inner = (at.s < cap) | ((at.s == cap) & (asked < cap))
     along = lambda *ends: shoot(frozen, levels_of(frozen), *ends)[1]
-    here = (total[:, None], nu, at.gamma[None])
+    here = jax.lax.stop_gradient((total[:, None], nu, at.gamma[None]))
     ds = (is_inner.astype(cap.dtype)[:, None], jnp.where(is_inner, 0.0, scale)[:, None])
     none = jnp.zeros_like(nu)
     tangents = (jnp.stack([ds[0], none]), jnp.stack([ds[1], none]))
@@ -189,10 +195,11 @@ def _joint(p: Programme, at: Prices, frozen: Programme) -> tuple[Prices, Float[A
     # Both what the levels ask for and the exposure are nearly linear when raised to b.
     rise = lambda x: jnp.exp(b * jnp.log(x))
     bend = lambda x: b * rise(x) / x
-    own = rise(jnp.maximum(total, tiny))
-    chord = (rise(cap) - own) / jnp.maximum(cap - total, tiny)
-    grows = jnp.where((held > 4 * total) & (total < cap), chord, bend(jnp.maximum(total, tiny)))
-    value = rise(asked) - own
+    have = jnp.maximum(total, tiny)
+    value = rise(asked) - rise(have)
+    have = jax.lax.stop_gradient(have)
+    chord = (rise(cap) - rise(have)) / jnp.maximum(cap - have, tiny)
+    grows = jnp.where((held > 4 * have) & (have < cap), chord, bend(have))
     asked_s = is_inner.astype(cap.dtype) - by.left[0, :, 0]
     slope = jnp.minimum(bend(held) * asked_s - jnp.where(is_inner, grows, 0.0), -tiny)
     by_price = -bend(held) * by.left[1, :, 0]
