@@ -49,10 +49,12 @@ def test_the_net_edge_is_the_edge_less_every_cost_once():
     costs = at.gm_bp + at.exit_bp[:, None, None] + at.carry_bp + at.fee_bp[:, None, None]
     fixed = at.edge_bp - costs - at.offset_bp[:, None, None]
     shown = np.asarray(at.log_fill) > -40
-    net = np.asarray(fixed - at.option_bp / at.fill)
+    paid = at.exit_bp[:, None, None] + at.carry_bp + at.fee_bp[:, None, None]
+    outside = at.option_bp + at.sniped * paid
+    net = np.asarray(fixed - outside / at.fill)
     np.testing.assert_allclose(np.asarray(at.net_bp)[shown], net[shown], rtol=1e-9)
     bracket = fixed - at.inventory_bp - at.impact_bp
-    epnl = (at.fill * bracket - at.option_bp) * at.size_usd[:, None, None] / BP
+    epnl = (at.fill * bracket - outside) * at.size_usd[:, None, None] / BP
     np.testing.assert_allclose(at.epnl_usd, epnl, rtol=1e-9, atol=1e-15)
 
 
@@ -61,7 +63,8 @@ def test_where_a_quote_is_worth_something_it_rests_beyond_every_floor():
     free = (np.asarray(at.carry_bp) >= 0) & (np.asarray(at.inventory_bp) >= 0)
     good = (np.asarray(at.epnl_usd) > 0) & free & np.asarray(at.is_valid)
     # The fee is a rebate here; what it pays may be given away.
-    edge = np.asarray(at.edge_bp - at.fee_bp[:, None, None])[good]
+    fee = at.fee_bp[:, None, None] * (1 + at.sniped / at.fill)
+    edge = np.asarray(at.edge_bp - fee)[good]
     assert edge.size > 10
     option = np.asarray(at.option_bp / at.fill)[good]
     for floor in (np.asarray(at.gm_bp)[good], option, np.asarray(at.inventory_bp)[good]):
@@ -142,15 +145,16 @@ def test_with_no_one_informed_nothing_is_lost_to_the_informed():
     np.testing.assert_allclose(at.gm_bp, 0, atol=1e-12)
 
 
-def test_an_older_book_makes_every_quote_worth_less():
+def test_an_older_book_makes_every_quote_beyond_fair_value_worth_less():
     t, batch, p = bundles.standard(True), bundles.stream(), bundles.params(jnp.float64)
     event, seen, told, budget = (events.row(x, 5) for x in (batch, t.features, t.belief, t.risk))
     value = []
     for age in (0.0, 0.5, 5.0):
-        old = bundles.replace(event, age_s=age)
+        # Who is sniped by a hair's breadth for a rebate, or was to be sniped anyway, may gain.
+        old = bundles.replace(event, age_s=age, account__maker_fee_bp=1.5)
         given = (old, seen, told, budget, p.belief)
         at = pricing.update(p.pricing, pricing.State(), given, config=CONFIG.pricing)[1]
-        value.append(np.asarray(at.epnl_usd))
+        value.append(np.asarray(at.epnl_usd)[np.asarray(at.edge_bp) > 0])
     assert (np.diff(value, axis=0) <= 0).all()
     assert (np.diff(value, axis=0) < 0).any()
 

@@ -108,3 +108,16 @@ def test_options_fall_convexly_with_depth_and_rise_with_time_and_never_below_zer
         assert single or (np.diff(value, 2) >= -1e-9).all()
         assert (later >= value - 1e-6).all()
         assert np.isfinite(slope).all()
+
+
+@pytest.mark.parametrize("z", [-6.0, -1.5, -0.2, 1e-9, 0.3, 1.0, 3.0])
+def test_the_chance_of_being_picked_off_is_the_slope_of_the_option(z):
+    sd = 1.7
+    slope = jax.grad(lambda d: option.time_average(d, jnp.float64(sd)))(jnp.float64(z * sd))
+    found = float(option.time_average_chance(jnp.float64(z * sd), jnp.float64(sd)))
+    assert found == pytest.approx(-float(slope), abs=1e-9)
+    jump = [jnp.float64(x) for x in (0.01, 4.0, 0.8)]
+    if z > 0:
+        slope = jax.grad(lambda d: option.jump_option(d, *jump))(jnp.float64(z * sd))
+        found = float(option.jump_chance(jnp.float64(z * sd), *jump))
+        assert found == pytest.approx(-float(slope), rel=1e-9)

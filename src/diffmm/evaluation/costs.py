@@ -49,13 +49,15 @@ def costs_bp(surface: Surface) -> np.ndarray:
     """Costs per USD quoted, `[..., side, columns, terms]` in the order of `TERMS`."""
     wide = lambda x: np.asarray(x)[..., None, None]
     fill = np.asarray(surface.fill)
+    # Who is sniped pays the exit, the carry and the fee too.
+    any_fill = fill + np.asarray(surface.sniped)
     by_name = {
         "gm": fill * surface.gm_bp,
         "option": np.asarray(surface.option_bp),
-        "exit": fill * (wide(surface.exit_bp) + surface.impact_bp),
+        "exit": any_fill * wide(surface.exit_bp) + fill * surface.impact_bp,
         "inventory": fill * surface.inventory_bp,
-        "carry": fill * surface.carry_bp,
-        "fee": fill * wide(surface.fee_bp),
+        "carry": any_fill * surface.carry_bp,
+        "fee": any_fill * wide(surface.fee_bp),
         "offset": fill * wide(surface.offset_bp),
     }
     return np.stack([by_name[name] for name in TERMS], axis=-1)

@@ -2,11 +2,15 @@
 
 For a quote at x on side s (+1 ask), n USD, quote life tau, holding horizon T:
 
-    E[PnL] = P_u n [s (x - E[V at t + T]) - gm - exit - inv - carry - fee - offset] - n opt
+    E[PnL] = P_u n [s (x - E[V at t + T]) - gm - exit - inv - carry - fee - offset]
+             - n opt - P_o n [exit0 + carry + fee]
 
 `P_u` probability of a fill by flow that does not snipe us, `gm` what the fill says about V today,
-`opt` what public moves take before our cancel lands, `exit` our own liquidity and unwinding. No
-term is scaled by another. Source: ours; Copeland & Galai (1983) for the option.
+`opt` what public moves take before our cancel lands, `P_o` the probability that they do (a unit so
+filled pays its fee, carry and unwinding like any other), `exit` our own liquidity and unwinding. No
+term is scaled by another. Left out: that a quote is filled only once, at most `P_u P_o`, and that
+flow reaches it sooner when V moved towards it within its life, `sigma^2 tau k / (2 unit)` bp.
+Source: ours; Copeland & Galai (1983) for the option.
 """
 
 import dataclasses
@@ -76,6 +80,7 @@ class Surface(eqx.Module):
     - `ticks`, `price_bp`, `is_valid`: the quote.
     - `ahead_usd`: notional in front of it.
     - `fill`, `log_fill`: P_u and its logarithm.
+    - `sniped`: P_o, kappa times the chance that V has passed the quote.
     - `edge_bp`: `s (x - E[V at t + T])`.
     - `gm_bp`, `option_bp`, `exit_bp`, `carry_bp`, `fee_bp`, `offset_bp`: costs a unit; `option_bp`
       stands outside the fill probability.
@@ -96,6 +101,7 @@ class Surface(eqx.Module):
     ahead_usd: Float[Array, "side columns"]
     fill: Float[Array, "side columns"]
     log_fill: Float[Array, "side columns"]
+    sniped: Float[Array, "side columns"]
     edge_bp: Float[Array, "side columns"]
     gm_bp: Float[Array, "side columns"]
     option_bp: Float[Array, "side columns"]
@@ -174,6 +180,9 @@ def update(
     picked = jnp.sum(weight * option.time_average(depth[None], sd), axis=0)
     jumps = option.jump_option(depth, params.jump_rate, params.jump_sigmas * sigma, life)
     option_bp = params.sniping * (picked + jumps)
+    passed = jnp.sum(weight * option.time_average_chance(depth[None], sd), axis=0)
+    jumped = option.jump_chance(depth, params.jump_rate, params.jump_sigmas * sigma, life)
+    sniped = params.sniping * (passed + jumped)
     gamma = jnp.sum(weight * option.gamma(depth[None], sd) * sd**2, axis=0) / 2
     exit_bp = params.taking * (seen.half_spread_bp + event.account.taker_fee_bp)
     carry = -sign * risk.carry_bp
@@ -184,12 +193,14 @@ def update(
     after = risks.cost_usd(risk, risk.position_usd - sign * size)
     inventory = BP * (after - risks.cost_usd(risk, risk.position_usd)) / size
 
-    fixed = edge - gm - exit_bp - carry - event.account.maker_fee_bp - params.offset_bp
+    paid = exit_bp + carry + event.account.maker_fee_bp
+    fixed = edge - gm - paid - params.offset_bp
+    outside = option_bp + sniped * paid
     # A quote that hardly fills is still picked off: the ratio grows, to a bound that stays finite.
     ratio = jnp.exp(jnp.minimum(-log_fill, jnp.log(top) / 2))
-    net = fixed - option_bp * ratio
+    net = fixed - outside * ratio
     bracket = fixed - inventory - impact
-    epnl = (fill * bracket - option_bp) * size / BP
+    epnl = (fill * bracket - outside) * size / BP
     ok = grid.is_valid & seen.has_book & belief.is_ready
     shape = jnp.ones_like(depth)
     surface = Surface(
@@ -199,6 +210,7 @@ def update(
         ahead_usd=grid.ahead_usd,
         fill=fill,
         log_fill=log_fill,
+        sniped=sniped,
         edge_bp=edge,
         gm_bp=gm,
         option_bp=option_bp,

@@ -36,6 +36,20 @@ def time_average(depth_bp: Float[Array, "*#s"], sd_bp: Float[Array, "*#s"]) -> F
     return jnp.maximum(outside, 0.0) + jnp.maximum(-depth_bp, 0.0)
 
 
+def time_average_chance(
+    depth_bp: Float[Array, "*#s"], sd_bp: Float[Array, "*#s"]
+) -> Float[Array, "*s"]:
+    """Mean of `P(X > d)`, `X ~ N(0, sigma^2 t)`, over `t` uniform in `[0, tau]`.
+
+        (1 + z^2) Phi(-|z|) - |z| phi(z),   one less it inside fair value
+
+    The slope of `time_average` in `-d`; derived here.
+    """
+    z = jnp.abs(depth_bp / sd_bp)
+    beyond = jnp.maximum((1 + z**2) * ndtr(-z) - z * normal_density(z), 0.0)
+    return jnp.where(depth_bp < 0, 1 - beyond, beyond)
+
+
 def gamma(depth_bp: Float[Array, "*#s"], sd_bp: Float[Array, "*#s"]) -> Float[Array, "*s"]:
     """Second derivative of `bachelier` in price, `phi(d / sd) / sd`, per bp."""
     return normal_density(depth_bp / sd_bp) / sd_bp
@@ -55,3 +69,13 @@ def jump_option(
     out = jnp.maximum(depth_bp, 0.0)
     inside = jnp.maximum(-depth_bp, 0.0)
     return rate * tau_s / 4 * (mean_bp * jnp.exp(-out / mean_bp) + inside)
+
+
+def jump_chance(
+    depth_bp: Float[Array, "*#s"],
+    rate: Float[Array, ""],
+    mean_bp: Float[Array, ""],
+    tau_s: Float[Array, ""],
+) -> Float[Array, "*s"]:
+    """Mean over `[0, tau]` of the chance that a jump has passed `d`: `rate tau / 4 exp(-d / m)`."""
+    return rate * tau_s / 4 * jnp.exp(-jnp.maximum(depth_bp, 0.0) / mean_bp)

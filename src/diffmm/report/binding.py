@@ -86,19 +86,21 @@ def missing(event: Event, quotes: Quotes) -> dict[str, dict[str, int]]:
 def cost_terms(quotes: Quotes, k: int) -> dict[str, np.ndarray]:
     """The costs of a filled unit in bp at decision `k`, `[side, columns]` by name.
 
-    The option's value stands outside the fill probability, so a filled unit bears option / P.
+    The option's value stands outside the fill probability, so a filled unit bears option / P, and
+    what is paid for being sniped likewise.
     """
     s = quotes.surface
     like = np.zeros_like(np.asarray(s.edge_bp[k], float))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         option = np.asarray(s.option_bp[k], float) / np.asarray(s.fill[k], float)
+        paid = 1 + np.asarray(s.sniped[k], float) / np.asarray(s.fill[k], float)
     return {
         "gm": np.asarray(s.gm_bp[k], float),
         "option": option,
-        "exit": like + float(s.exit_bp[k]),
+        "exit": paid * float(s.exit_bp[k]),
         "inventory": np.asarray(s.inventory_bp[k], float),
         "impact": np.asarray(s.impact_bp[k], float),
-        "carry": np.asarray(s.carry_bp[k], float),
-        "fee": like + float(s.fee_bp[k]),
+        "carry": paid * np.asarray(s.carry_bp[k], float),
+        "fee": paid * float(s.fee_bp[k]),
         "offset": like + float(s.offset_bp[k]),
     }

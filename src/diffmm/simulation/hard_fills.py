@@ -23,7 +23,7 @@ from .matching import Resting
 
 GENERATIONS = 8
 """Orders of one slot that can be alive at once: the present one, and those whose cancel flies."""
-SECONDS_PER_MS = 1e-3
+MS_PER_S = 1e3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,8 +183,7 @@ def _age(params: Params, o: Resting, event: Event) -> Resting:
     """Clocks, re-anchoring, and cancels that have reached the venue."""
     placed = o.placed_s + event.dt_s
     cancelled = jnp.where(o.cancelled_s >= 0, o.cancelled_s + event.dt_s, o.cancelled_s)
-    behind = event.lag_s - params.clock_offset_ms * SECONDS_PER_MS
-    gone = (cancelled >= 0) & (cancelled - behind >= params.cancel_latency_ms * SECONDS_PER_MS)
+    gone = (cancelled >= 0) & _is_at_venue(params, event, cancelled, params.cancel_latency_ms)
     # A decrease and the print that caused it come close together; later they are unrelated.
     paired = jnp.exp(-event.dt_s / params.pairing_s)
     regrid = (event.kind == int(Kind.ANCHOR)) & (event.shift_ticks == 0)
@@ -199,10 +198,20 @@ def _age(params: Params, o: Resting, event: Event) -> Resting:
     )
 
 
+def _is_at_venue(
+    params: Params, event: Event, since_s: Float[Array, "s g n"], latency_ms: Float[Array, ""]
+) -> Bool[Array, "s g n"]:
+    """Whether what was sent `since_s` ago on our clock was there when this row happened.
+
+    Exchange stamps are whole milliseconds, and so is the comparison: no rounding decides a tie.
+    """
+    behind_ms = event.lag_s * MS_PER_S - params.clock_offset_ms
+    return jnp.round(since_s * MS_PER_S - behind_ms) >= latency_ms
+
+
 def _arrive(params: Params, o: Resting, event: Event) -> tuple[Resting, Int32[Array, ""]]:
     """Orders whose latency is over join the queue; one that would cross is refused (post-only)."""
-    behind = event.lag_s - params.clock_offset_ms * SECONDS_PER_MS
-    due = o.placed_s - behind >= params.order_latency_ms * SECONDS_PER_MS
+    due = _is_at_venue(params, event, o.placed_s, params.order_latency_ms)
     joins = due & ~o.has_arrived & (o.lots > 0)
     opposite, has = matching.opposite_touch(event)
     crosses = joins & has & (matching.outward(o.ticks) <= opposite)
