@@ -125,10 +125,12 @@ def build_programme(
     worst = -(best + event.rules.tick_bp)
     wanted = jnp.stack([unit + sign * risk.position_usd, risk.kelly_usd + sign * risk.position_usd])
     least = jnp.finfo(dtype).eps * unit
+    impact = surface.impact_scale_bp * (unit / cut(surface.depth_usd)) ** surface.impact_power
     data = Programme(
         fill=fill,
         edge=jnp.where(viable, net, worst),
-        impact=surface.impact_scale_bp * (unit / cut(surface.depth_usd)) ** surface.impact_power,
+        # Without impact the sizes would be all or nothing.
+        impact=jnp.maximum(impact, jnp.finfo(dtype).eps),
         power=surface.impact_power,
         message=jnp.where(viable, message, 0.0),
         sweep=jnp.maximum(

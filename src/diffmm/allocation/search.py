@@ -34,6 +34,8 @@ ROUNDS = 2
 """Grids of Gamma prices; each narrows the bracket by `LANES`."""
 INNER = 24
 """Bracketed Newton steps for a side's total at given Gamma prices."""
+DEEP_ROUNDS, DEEP_INNER = 16, 64
+"""The same to the working precision, for the few programmes on which Newton cycles."""
 MOST_NEWTON = 8
 """Joint Newton steps for both sides and the Gamma price."""
 
@@ -71,24 +73,31 @@ def _search(p: Programme, guess: Prices) -> Prices:
     def is_open(carry: tuple[Prices, Array, Array]) -> Array:
         _, gap, k = carry
         # One more Newton step follows and squares the gap. A NaN ends it; Health reports that.
-        return (gap > jnp.finfo(p.edge.dtype).eps ** CLOSE) & (k < MOST_NEWTON)
+        return (gap > eps**CLOSE) & (k < MOST_NEWTON)
 
     def newton(carry: tuple[Prices, Array, Array]) -> tuple[Prices, Array, Array]:
         at, gap = _joint(p, carry[0], p)
         return where(is_open((at, gap, carry[2])), at, carry[0]), gap, carry[2] + 1
 
-    def widely(carry: tuple[Prices, Array, Array]) -> tuple[Prices, Array, Array]:
+    def within(gap: Array) -> Programme:
         # The compiler would move a search that depends on nothing in the loop out of it, and run it
         # at every decision.
-        edge = jnp.where(carry[1] > 0, p.edge, 0.0)
-        at = _grid(dataclasses.replace(p, edge=edge))
+        return dataclasses.replace(p, edge=jnp.where(gap > 0, p.edge, 0.0))
+
+    def deeply(carry: tuple[Prices, Array, Array]) -> tuple[Prices, Array, Array]:
+        at = _grid(within(carry[1]), DEEP_ROUNDS, DEEP_INNER, eps)
+        return at, jnp.zeros_like(carry[1]), carry[2] + 1
+
+    def widely(carry: tuple[Prices, Array, Array]) -> tuple[Prices, Array, Array]:
+        at = _grid(within(carry[1]), ROUNDS, INNER, eps**CLOSE)
         carry = jax.lax.while_loop(is_open, newton, (at, jnp.full_like(carry[1], jnp.inf), zero))
         return carry[0], carry[1], jnp.full_like(zero, MOST_NEWTON)
 
-    zero = jnp.zeros((), jnp.int32)
+    zero, eps = jnp.zeros((), jnp.int32), jnp.finfo(p.edge.dtype).eps
     start = (guess, jnp.full_like(p.gamma_limit, jnp.inf), zero)
     at, gap, _ = jax.lax.while_loop(is_open, newton, start)
-    return jax.lax.while_loop(is_open, widely, (at, gap, zero))[0]
+    at, gap, _ = jax.lax.while_loop(is_open, widely, (at, gap, zero))
+    return jax.lax.while_loop(is_open, deeply, (at, gap, zero))[0]
 
 
 def _gap(p: Programme, at: Prices, ends: Ends) -> Float[Array, ""]:
@@ -98,7 +107,7 @@ def _gap(p: Programme, at: Prices, ends: Ends) -> Float[Array, ""]:
     return jnp.maximum(jnp.max(jnp.abs(ends.left[:, 0]) / p.cap[:, 0]), slack)
 
 
-def _grid(p: Programme) -> Prices:
+def _grid(p: Programme, rounds: int, inner: int, close: float) -> Prices:
     """Grids of Gamma prices, finer where exposure falls steeply, the second in the best cell."""
     levels, top, most = levels_of(p), 2 * p.cap, dearest(p)
     steps = jnp.arange(LANES, dtype=p.edge.dtype) / LANES
@@ -106,7 +115,7 @@ def _grid(p: Programme) -> Prices:
     def grid(k: Any, carry: tuple[Array, Array, Prices]) -> tuple[Array, Array, Prices]:
         low, high, _ = carry
         price = low + (high - low) * jnp.where(k == 0, steps**2, steps)
-        s = _totals(p, levels, price, top)
+        s = _totals(p, levels, price, top, inner, close)
         used = jnp.sum(shoot(p, levels, *ends_at(s, p), price)[1].used, axis=0)
         last = jnp.sum(used > p.gamma_limit)
         pick = jnp.maximum(last - 1, 0)
@@ -116,11 +125,16 @@ def _grid(p: Programme) -> Prices:
 
     none = jnp.zeros_like(most)
     start = (none, most, Prices(jnp.zeros_like(top[:, 0]), none))
-    return jax.lax.fori_loop(0, ROUNDS, grid, start)[2]
+    return jax.lax.fori_loop(0, rounds, grid, start)[2]
 
 
 def _totals(
-    p: Programme, levels: Levels, price: Float[Array, " lanes"], top: Float[Array, "side 1"]
+    p: Programme,
+    levels: Levels,
+    price: Float[Array, " lanes"],
+    top: Float[Array, "side 1"],
+    inner: int,
+    close: float,
 ) -> Float[Array, "side lanes"]:
     """`s` of each side at each Gamma price: Newton where it helps, else the bracket's middle.
 
@@ -137,7 +151,7 @@ def _totals(
         return power, b * power / jnp.maximum(d, tiny) * slope
 
     def is_open(carry: tuple[Array, Array, Array, Array, Array]) -> Array:
-        return (carry[3] > close) & (carry[4] < INNER)
+        return (carry[3] > close) & (carry[4] < inner)
 
     def step(carry: tuple[Array, Array, Array, Array, Array]) -> Any:
         low, high, s, _, k = carry
@@ -154,7 +168,6 @@ def _totals(
         new = jnp.where(inside, newton, (low + high) / 2)
         return low, high, new, jnp.max(jnp.abs(new - s) / p.cap), k + 1
 
-    close = jnp.finfo(top.dtype).eps ** CLOSE
     low = jnp.zeros_like(top) * price[None]
     high = top + low
     power, slope = demand(low)
@@ -165,7 +178,7 @@ def _totals(
 
 
 def _moved(p: Programme, at: Prices, frozen: Programme) -> tuple[Array, Array]:
-    """Both ends of the recursion at a solution of the frozen programme; a bound total is the cap."""
+    """Both ends of the recursion at a frozen programme's solution; a bound total is the cap."""
     total, nu = ends_at(at.s[:, None], frozen)
     return total + jnp.where(nu > 0, p.cap - frozen.cap, 0.0), nu
 
