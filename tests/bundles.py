@@ -94,14 +94,14 @@ def float_dtype():
 
 
 def stream(**account):
-    """Random events in which quoting pays: a rebate, a wealth at which inventory costs, and a
-    Gamma limit that binds in every other row."""
+    """Random events in which quoting pays: a calm mid, small fees, a wealth at which inventory
+    costs, and a Gamma limit that binds in every other row."""
     dtype = float_dtype()
-    batch = events.stream(ROWS, dtype=dtype)
-    given = {"maker_fee_bp": -3.0, "taker_fee_bp": 0.5, "wealth_usd": 500.0} | account
+    batch = events.stream(ROWS, dtype=dtype, move_bp=0.1)
+    given = {"maker_fee_bp": -0.1, "taker_fee_bp": 0.2, "wealth_usd": 500.0} | account
     ones = np.ones(ROWS, dtype)
     batch = replace(batch, **{f"account__{name}": x * ones for name, x in given.items()})
-    limit = np.where(np.arange(ROWS) % 2, 0.2, 0.01)
+    limit = np.where(np.arange(ROWS) % 2, 0.2, 2e-4)
     return replace(batch, account__gamma_limit_usd=limit)
 
 

@@ -10,11 +10,11 @@ from diffmm import market
 LEVELS, SLOTS = 4, 2
 
 
-def stream(n=50, seed=0, levels=LEVELS, slots=SLOTS, dtype=np.float32, wake_every=4):
+def stream(n=50, seed=0, levels=LEVELS, slots=SLOTS, dtype=np.float32, wake_every=4, move_bp=0.3):
     """A batch of `n` events: a random-walk mid, exponential depth, trades, fills, a reference."""
     rng = np.random.default_rng(seed)
     f = lambda x: np.asarray(x, dtype)
-    mid = np.cumsum(rng.normal(0, 0.3, n))
+    mid = np.cumsum(rng.normal(0, move_bp, n))
     tick = 0.25
     half = tick * (1 + rng.integers(0, 4, n)) / 2
     steps = np.cumsum(1 + rng.integers(0, 3, (n, 2, levels)), axis=2) - 1.0

@@ -91,9 +91,9 @@ def with_fill(given, at, side, away=0.0, usd=500.0, depth_usd=0.0):
 def test_our_fill_moves_fair_value_against_us_and_raises_the_informed_logit(side, sign):
     given = rows()
     plain, filled = run(given)[-1][1], run(with_fill(given, 11, side, away=2.0 * sign))[-1][1]
-    assert sign * float(filled.mean[belief.V] - plain.mean[belief.V]) > 1e-4
+    assert sign * float(filled.mean[belief.V] - plain.mean[belief.V]) > 1e-5
     touch = run(with_fill(given, 11, side))[-1][1]
-    assert sign * float(touch.mean[belief.V] - plain.mean[belief.V]) > 1e-4
+    assert sign * float(touch.mean[belief.V] - plain.mean[belief.V]) > 1e-5
 
 
 def test_a_fill_behind_a_long_queue_says_more_than_one_at_the_front():
