@@ -13,17 +13,16 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int32
 
-from diffmm.core import param, POSITIVE, REAL, SHARE, where
+from diffmm.core import where
 from diffmm.execution import Targets
-from diffmm.market import Event, Fill, Kind, Orders
+from diffmm.market import Event, Fill, Orders
 
-from . import matching
-from .matching import Resting
+from . import matching, resting
+from .resting import Params as Params, Resting
 
 
 GENERATIONS = 8
 """Orders of one slot that can be alive at once: the present one, and those whose cancel flies."""
-MS_PER_S = 1e3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,16 +40,6 @@ class Config:
     slots: int = 8
     fill_on_touch: bool = False
     takers_have_limits: bool = False
-
-
-class Params(eqx.Module):
-    """The rule's four numbers, and how long a print and the decrease it caused can be apart."""
-
-    order_latency_ms: Float[Array, ""] = param(POSITIVE, 350.0, unit="ms", trainable=False)
-    cancel_latency_ms: Float[Array, ""] = param(POSITIVE, 350.0, unit="ms", trainable=False)
-    queue_cancel_ahead: Float[Array, ""] = param(SHARE, 0.5, trainable=False)
-    clock_offset_ms: Float[Array, ""] = param(REAL, 0.0, unit="ms", trainable=False)
-    pairing_s: Float[Array, ""] = param(POSITIVE, 1.0, unit="s", trainable=False)
 
 
 class State(eqx.Module):
@@ -89,7 +78,7 @@ def init(params: Params, *, config: Config) -> State:
     shape = (2, GENERATIONS, config.slots)
     f, none = jnp.zeros(shape, one.dtype), jnp.zeros(shape, bool)
     two = jnp.zeros((2,), one.dtype)
-    orders = Resting(jnp.zeros(shape, jnp.int32), f, f, f, f, f, f, f, f - 1, none)
+    orders = Resting(jnp.zeros(shape, jnp.int32), f, f, f, f, f, f, f, f, f - 1, none)
     none = jnp.zeros((), jnp.int32)
     return State(orders, 0 * one, two, two, two, jnp.array(True), none, none)
 
@@ -107,12 +96,12 @@ def update(
         usd=jnp.where(state.may_deliver, state.pending_lots * event.rules.lot_usd, 0.0),
         depth_usd=_mean(state.pending_depth, state.pending_lots),
     )
-    orders = _age(params, new.orders, event)
-    orders, rejects = _arrive(params, orders, event)
-    orders = _see_book(params, orders, event)
-    orders, lots, told = _match(params, orders, event, config)
+    orders = resting.age(params, new.orders, event)
+    orders, rejects = resting.arrive(params, orders, event)
+    orders = resting.see_book(params, orders, event)
+    orders, lots, told = _match(orders, event, config)
     flat = lambda x: jnp.sum(x, axis=(1, 2))
-    at_bp = matching.price_bp(event, orders.ticks.astype(lots.dtype))
+    at_bp = resting.price_bp(event, orders.ticks.astype(lots.dtype))
     new = dataclasses.replace(
         new,
         orders=orders,
@@ -179,79 +168,8 @@ def _deliver(state: State) -> State:
     )
 
 
-def _age(params: Params, o: Resting, event: Event) -> Resting:
-    """Clocks, re-anchoring, and cancels that have reached the venue."""
-    placed = o.placed_s + event.dt_s
-    cancelled = jnp.where(o.cancelled_s >= 0, o.cancelled_s + event.dt_s, o.cancelled_s)
-    gone = (cancelled >= 0) & _is_at_venue(params, event, cancelled, params.cancel_latency_ms)
-    # A decrease and the print that caused it come close together; later they are unrelated.
-    paired = jnp.exp(-event.dt_s / params.pairing_s)
-    regrid = (event.kind == int(Kind.ANCHOR)) & (event.shift_ticks == 0)
-    return dataclasses.replace(
-        o,
-        ticks=o.ticks + event.shift_ticks,
-        lots=jnp.where(gone | regrid, 0.0, o.lots),
-        placed_s=placed,
-        cancelled_s=cancelled,
-        credit_usd=o.credit_usd * paired,
-        owed_usd=o.owed_usd * paired,
-    )
-
-
-def _is_at_venue(
-    params: Params, event: Event, since_s: Float[Array, "s g n"], latency_ms: Float[Array, ""]
-) -> Bool[Array, "s g n"]:
-    """Whether what was sent `since_s` ago on our clock was there when this row happened.
-
-    Exchange stamps are whole milliseconds, and so is the comparison: no rounding decides a tie.
-    """
-    behind_ms = event.lag_s * MS_PER_S - params.clock_offset_ms
-    return jnp.round(since_s * MS_PER_S - behind_ms) >= latency_ms
-
-
-def _arrive(params: Params, o: Resting, event: Event) -> tuple[Resting, Int32[Array, ""]]:
-    """Orders whose latency is over join the queue; one that would cross is refused (post-only)."""
-    due = _is_at_venue(params, event, o.placed_s, params.order_latency_ms)
-    joins = due & ~o.has_arrived & (o.lots > 0)
-    opposite, has = matching.opposite_touch(event)
-    crosses = joins & has & (matching.outward(o.ticks) <= opposite)
-    shown = matching.shown_at(event, o.ticks)
-    keep = lambda new, old: jnp.where(joins, new, old)
-    return dataclasses.replace(
-        o,
-        lots=jnp.where(crosses, 0.0, o.lots),
-        ahead_usd=keep(shown, o.ahead_usd),
-        shown_usd=keep(shown, o.shown_usd),
-        joined_usd=keep(shown, o.joined_usd),
-        credit_usd=keep(0.0, o.credit_usd),
-        owed_usd=keep(0.0, o.owed_usd),
-        has_arrived=o.has_arrived | joins,
-    ), jnp.sum(crosses).astype(jnp.int32)
-
-
-def _see_book(params: Params, o: Resting, event: Event) -> Resting:
-    """Displayed decreases that no print explains move the queue by the share in front of us."""
-    is_book = (event.kind == int(Kind.BOOK)) | (event.kind == int(Kind.BBO))
-    level = matching.outward(event.book.ticks)
-    nowhere = jnp.iinfo(level.dtype).min
-    deepest = jnp.max(jnp.where(event.book.is_valid, level, nowhere), axis=1)
-    visible = is_book & (matching.outward(o.ticks) <= deepest[:, None, None])
-    shown = jnp.where(visible, matching.shown_at(event, o.ticks), o.shown_usd)
-    fell = jnp.maximum(o.shown_usd - shown, 0.0)
-    known = jnp.minimum(o.owed_usd, fell)
-    moved = params.queue_cancel_ahead * (fell - known)
-    ahead = jnp.maximum(o.ahead_usd - moved, 0.0)
-    return dataclasses.replace(
-        o,
-        shown_usd=shown,
-        owed_usd=o.owed_usd - known,
-        credit_usd=o.credit_usd + moved,
-        ahead_usd=jnp.where(visible, jnp.minimum(ahead, shown), ahead),
-    )
-
-
 def _match(
-    params: Params, o: Resting, event: Event, config: Config
+    o: Resting, event: Event, config: Config
 ) -> tuple[Resting, Float[Array, "side generations slots"], Event]:
     """Orders after this row, lots that it takes from each, and the row as the public sees it."""
     if config.takers_have_limits:
@@ -259,12 +177,12 @@ def _match(
         kind, seen = matching.public_print(event, o, taken)
         told = dataclasses.replace(event, kind=kind, trade=seen)
     else:
-        o, taken = matching.by_print(o, event, params.queue_cancel_ahead)
+        o, taken = matching.by_print(o, event)
         told = event
     lots = taken.lots
     if config.fill_on_touch:
-        opposite, has = matching.opposite_touch(event)
-        passed = o.has_arrived & has & (matching.outward(o.ticks) <= opposite)
+        opposite, has = resting.opposite_touch(event)
+        passed = o.has_arrived & has & (resting.outward(o.ticks) <= opposite)
         lots = jnp.where(passed, o.lots, lots)
     ahead = jnp.maximum(o.ahead_usd - taken.queue_usd, 0.0)
     return dataclasses.replace(o, lots=o.lots - lots, ahead_usd=ahead), lots, told
@@ -274,11 +192,11 @@ def _visible(o: Resting, event: Event) -> Orders:
     """Generation 0 as the engine sees it; an order in flight counts what is displayed."""
     first = lambda x: x[:, :1]
     ticks = first(o.ticks)
-    own = jnp.where(first(o.has_arrived), first(o.ahead_usd), matching.shown_at(event, ticks))
-    ahead = matching.shown_before(event, ticks) + own
+    own = jnp.where(first(o.has_arrived), first(o.ahead_usd), resting.shown_at(event, ticks))
+    ahead = resting.shown_before(event, ticks) + own
     return Orders(
         ticks=ticks[:, 0],
-        price_bp=matching.price_bp(event, ticks[:, 0].astype(ahead.dtype)),
+        price_bp=resting.price_bp(event, ticks[:, 0].astype(ahead.dtype)),
         usd=o.lots[:, 0] * event.rules.lot_usd,
         ahead_usd=ahead[:, 0],
         age_s=o.placed_s[:, 0],

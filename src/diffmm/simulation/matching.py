@@ -15,25 +15,13 @@ from jaxtyping import Array, Bool, Float, Int32
 from diffmm.core import where
 from diffmm.market import Event, Kind, SIDE_SIGN, Trade
 
-
-BP = 1e4
-OUTWARD = (-1, 1)
-"""Factor of ticks that makes a larger number a worse price for the taker, by side."""
-
-
-class Resting(eqx.Module):
-    """Orders by generation: 0 stands, the others have a cancel in flight."""
-
-    ticks: Int32[Array, "side generations slots"]
-    lots: Float[Array, "side generations slots"]
-    ahead_usd: Float[Array, "side generations slots"]
-    shown_usd: Float[Array, "side generations slots"]
-    joined_usd: Float[Array, "side generations slots"]
-    credit_usd: Float[Array, "side generations slots"]
-    owed_usd: Float[Array, "side generations slots"]
-    placed_s: Float[Array, "side generations slots"]
-    cancelled_s: Float[Array, "side generations slots"]
-    has_arrived: Bool[Array, "side generations slots"]
+from .resting import (
+    OUTWARD,
+    outward,
+    price_bp,
+    Resting,
+    shown_before,
+)
 
 
 class Taken(eqx.Module):
@@ -43,58 +31,36 @@ class Taken(eqx.Module):
     queue_usd: Float[Array, "side generations slots"]
 
 
-def outward(values: Int32[Array, "side *n"]) -> Int32[Array, "side *n"]:
-    """Ticks counted away from the market: bids negated. Its own inverse."""
-    sign = jnp.asarray(OUTWARD, values.dtype)
-    return values * jnp.expand_dims(sign, tuple(range(1, values.ndim)))
-
-
 def is_hit(event: Event) -> Bool[Array, "side 1 1"]:
     """Which side this row's taker trades with."""
     side = jnp.asarray(SIDE_SIGN, event.trade.sign.dtype)[:, None, None]
     return (event.trade.sign == side) & (event.trade.usd > 0)
 
 
-def shown_at(event: Event, ticks: Int32[Array, "side n s"]) -> Float[Array, "side n s"]:
-    """Displayed notional at exactly these prices."""
-    same = ticks[..., None] == event.book.ticks[:, None, None, :]
-    same = same & event.book.is_valid[:, None, None, :]
-    return jnp.sum(jnp.where(same, event.book.usd[:, None, None, :], 0.0), axis=3)
-
-
-def shown_before(event: Event, ticks: Int32[Array, "side n s"]) -> Float[Array, "side n s"]:
-    """Displayed notional at better prices than these."""
-    better = outward(event.book.ticks)[:, None, None, :] < outward(ticks)[..., None]
-    better = better & event.book.is_valid[:, None, None, :]
-    return jnp.sum(jnp.where(better, event.book.usd[:, None, None, :], 0.0), axis=3)
-
-
-def opposite_touch(event: Event) -> tuple[Int32[Array, "side 1 1"], Bool[Array, "side 1 1"]]:
-    """Best price of the other side in outward ticks of this side, and whether there is one."""
-    sign = jnp.asarray(OUTWARD, event.book.ticks.dtype)[:, None, None]
-    ticks = jnp.flip(event.book.ticks[:, 0])[:, None, None]
-    return sign * ticks, jnp.flip(event.book.is_valid[:, 0])[:, None, None]
-
-
-def by_print(o: Resting, event: Event, share: Float[Array, ""]) -> tuple[Resting, Taken]:
+def by_print(o: Resting, event: Event) -> tuple[Resting, Taken]:
     """A recorded print: orders at better prices are passed through, those at its price queue.
 
-    `share` is `queue_cancel_ahead`: what a print explains of an earlier decrease of the display was
-    no cancel, and is put back in front of us first.
+    What a print explains of an earlier decrease of the display was no cancel, and is put back in
+    front of us before the print takes it.
     """
     lot, usd = event.rules.lot_usd, event.trade.usd
     sign = jnp.asarray(OUTWARD, o.ticks.dtype)[:, None, None]
     out, print_out = outward(o.ticks), sign * event.trade.ticks
     open_ = is_hit(event) & o.has_arrived & (o.lots > 0)
     at, reached = open_ & (out == print_out), open_ & (out <= print_out)
-    credit = jnp.where(at, jnp.minimum(o.credit_usd, share * usd), 0.0)
-    explained = jnp.where(share > 0, credit / jnp.where(share > 0, share, 1.0), 0.0)
-    queue = jnp.where(at, o.ahead_usd + credit, 0.0)
+    explained = jnp.where(at, jnp.minimum(o.fell_usd, usd), 0.0)
+    some = jnp.where(o.fell_usd > 0, o.fell_usd, 1.0)
+    back = o.credit_usd * explained / some
+    queue = jnp.where(at, o.ahead_usd + back, 0.0)
     lots = _share_out(o, reached, jnp.round(usd / lot) - queue / lot)
-    back = dataclasses.replace(o, ahead_usd=o.ahead_usd + credit, credit_usd=o.credit_usd - credit)
-    owed = o.owed_usd + jnp.where(at, usd - explained, 0.0)
-    taken = Taken(lots, jnp.where(at, usd, 0.0))
-    return dataclasses.replace(back, owed_usd=owed), taken
+    o = dataclasses.replace(
+        o,
+        ahead_usd=o.ahead_usd + back,
+        fell_usd=o.fell_usd - explained,
+        credit_usd=o.credit_usd - back,
+        owed_usd=o.owed_usd + jnp.where(at, usd - explained, 0.0),
+    )
+    return o, Taken(lots, jnp.where(at, usd, 0.0))
 
 
 def by_limit(o: Resting, event: Event) -> Taken:
@@ -137,11 +103,6 @@ def public_print(event: Event, o: Resting, taken: Taken) -> tuple[Int32[Array, "
     nothing = Trade(0 * at, 0 * seen.price_bp, 0 * seen.usd, 0 * seen.sign)
     kind = jnp.where(is_taker & ~happened, jnp.full_like(event.kind, int(Kind.TIMER)), event.kind)
     return kind, where(happened, seen, nothing)
-
-
-def price_bp(event: Event, ticks: Float[Array, "*s"]) -> Float[Array, "*s"]:
-    """`1e4 log(1 + ticks x tick / anchor)`."""
-    return BP * jnp.log1p(ticks * jnp.expm1(event.rules.tick_bp / BP))
 
 
 def _share_out(
