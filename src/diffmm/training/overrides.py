@@ -55,6 +55,6 @@ def _value(setting: str, text: str, like: jax.Array) -> jax.Array:
         raise OverrideError(f"--set {setting!r}: {text!r} is no number, nor on or off") from None
     if len(values) not in (1, like.size):
         raise OverrideError(f"--set {setting!r}: {len(values)} values, expected 1 or {like.size}")
-    return jnp.broadcast_to(jnp.asarray(values, like.dtype).reshape(-1), (max(like.size, 1),)).reshape(
-        like.shape
-    )
+    return jnp.broadcast_to(
+        jnp.asarray(values, like.dtype).reshape(-1), (max(like.size, 1),)
+    ).reshape(like.shape)
