@@ -258,7 +258,7 @@ def slopes(objective):
     found = {}
     for i, (name, x, g) in enumerate(zip(bundles.names(p), leaves, gradient, strict=True)):
         for k in range(x.size):
-            size = max(float(abs(x.ravel()[k])), 1e-2)
+            size = float(abs(x.ravel()[k])) or 1e-2
 
             def at(c, i=i, k=k, h=1e-5 * size, x=x):
                 moved = x.ravel().at[k].add(c * h).reshape(x.shape)
@@ -280,7 +280,7 @@ def trainable_slopes(row, objective):
     }
 
 
-TOLERANCES = {"surface": (1e-5, 1e-8), "sizes": (5e-3, 2e-4)}
+TOLERANCES = {"surface": (1e-5, 1e-8), "sizes": (1e-4, 1e-6)}
 """The sizes come from a solver of finite accuracy, and so do their differences."""
 
 
