@@ -280,7 +280,7 @@ def trainable_slopes(row, objective):
     }
 
 
-TOLERANCES = {"surface": (1e-5, 1e-8), "sizes": (1e-4, 1e-6)}
+TOLERANCES = {"surface": (1e-5, 1e-8), "sizes": (1e-3, 1e-5)}
 """The sizes come from a solver of finite accuracy, and so do their differences."""
 
 

@@ -384,6 +384,7 @@ def test_what_a_row_displays_is_what_the_messages_left_displayed(steps):
             levels = sorted(shown[side].items(), reverse=side == 0)[:4]
             valid = np.asarray(event.book.is_valid[side])
             assert valid.sum() == len(levels)
+            assert not np.asarray(event.book.usd[side])[~valid].any()
             ticks = (np.array([price for price, _ in levels]) - coder.anchor) // TICK
             np.testing.assert_array_equal(event.book.ticks[side][valid], ticks)
             usd = np.array([n for _, n in levels]) * MID / 1e6
