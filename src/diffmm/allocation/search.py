@@ -111,7 +111,7 @@ def _gap(p: Programme, at: Prices, ends: Ends) -> Float[Array, ""]:
     return jnp.maximum(jnp.max(jnp.abs(ends.left[:, 0]) / p.cap[:, 0]), slack)
 
 
-def _grid(p: Programme, rounds: int, inner: int, close: float) -> Prices:
+def _grid(p: Programme, rounds: int, inner: int, close: Any) -> Prices:
     """Grids of Gamma prices, finer where exposure falls steeply, the second in the best cell."""
     levels, top, most = levels_of(p), 2 * p.cap, dearest(p)
     steps = jnp.arange(LANES, dtype=p.edge.dtype) / LANES
@@ -138,7 +138,7 @@ def _totals(
     price: Float[Array, " lanes"],
     top: Float[Array, "side 1"],
     inner: int,
-    close: float,
+    close: Any,
 ) -> Float[Array, "side lanes"]:
     """`s` of each side at each Gamma price: Newton where it helps, else the bracket's middle.
 
