@@ -359,12 +359,7 @@ def steepest(name, low, high, which):
     return float(steps[i]), (values[i], values[i + 1]), float(np.abs(y).max())
 
 
-ROUNDED = pytest.mark.xfail(
-    strict=False, reason="single precision: rounding grows along the ladder where fills are rare"
-)
-
-
-@pytest.mark.parametrize("what", ["worth", pytest.param("sizes", marks=ROUNDED)])
+@pytest.mark.parametrize("what", ["worth", "sizes"])
 @pytest.mark.parametrize("name", SWEEPS)
 def test_quotes_and_sizes_are_continuous_in_every_state_variable_before_rounding(name, what):
     """Looked at closer and closer, the steepest place is a slope; a zone or a gate stays a step."""

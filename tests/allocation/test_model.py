@@ -214,10 +214,9 @@ def test_the_sizes_are_worth_what_the_general_solver_s_are(seed, x64):
     mine, other = np.asarray(out.size_usd, float), judged(seed)
     assert np.isfinite(mine).all()
     got, best = value(x, mine)[0], value(x, other)[0]
-    # A last Newton step over the kink of a bound total can cost a little: seed 6 loses 5e-4.
-    assert got >= best - 1e-3 * max(abs(best), 1e-6)
+    assert got >= best - (1e-6 if x64 else 1e-4) * max(abs(best), 1e-6)
     if x64:
-        np.testing.assert_allclose(mine, other, atol=1e-2 * x["room"])
+        np.testing.assert_allclose(mine, other, atol=2e-3 * x["room"])
 
 
 @pytest.mark.parametrize("seed", SEEDS)

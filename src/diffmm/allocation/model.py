@@ -53,7 +53,8 @@ class Allocation(eqx.Module):
     **Attributes:**
 
     - `size_usd`: n_i, zero where nothing is worth quoting.
-    - `gain_usd`: `P n e`, the order in which levels are dropped outside.
+    - `gain_usd`: `P n e`, inventory saved at the first dollar included, the order in which levels
+      are dropped outside.
     - `gamma_usd`: Gamma exposure of the sizes.
     - `gamma_dual`: price of the Gamma limit, bp per bp.
     - `cap_dual_bp`: price of the inventory cap on each side.
@@ -93,7 +94,10 @@ def update(
     new = State(where(finite, point.prices, state.prices))
     return new, Allocation(
         size_usd=size,
-        gain_usd=data.fill * size * cut(surface.net_bp) / BP,
+        gain_usd=data.fill
+        * size
+        * (cut(surface.net_bp) - jnp.minimum(data.cubic[:, :1], 0.0))
+        / BP,
         gamma_usd=jnp.sum(data.gamma * size) / BP,
         gamma_dual=point.prices.gamma,
         cap_dual_bp=point.cap,
@@ -120,7 +124,9 @@ def build_programme(
     message = jnp.where(is_new, BP * params.message_usd / surface.size_usd, 0.0)
     # A level that cannot pay its message has no size at any price of the limits; leaving its
     # numbers out keeps the system well scaled and changes nothing.
-    viable = valid & (fill * net > message)
+    cubic = _marginal_cost(risk, sign, unit)
+    # What the first dollar of a reducing quote saves in inventory pays for its message too.
+    viable = valid & (fill * (net - jnp.minimum(cubic[:, :1], 0.0)) > message)
     best = jnp.max(jnp.where(viable, net, 0.0), initial=0.0)
     worst = -(best + event.rules.tick_bp)
     wanted = jnp.stack([unit + sign * risk.position_usd, risk.kelly_usd + sign * risk.position_usd])
@@ -136,7 +142,7 @@ def build_programme(
         sweep=jnp.maximum(
             fill - jnp.concatenate([fill[:, 1:], jnp.zeros_like(fill[:, :1])], axis=1), 0.0
         ),
-        cubic=_marginal_cost(risk, sign, unit),
+        cubic=cubic,
         gamma=jnp.maximum(cut(surface.gamma_bp), jnp.finfo(dtype).eps),
         gamma_limit=BP * event.account.gamma_limit_usd / unit,
         cap=jnp.maximum(jnp.min(wanted, axis=0), least)[:, None] / unit,

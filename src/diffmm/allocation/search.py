@@ -155,10 +155,10 @@ def _totals(
         return power, b * power / jnp.maximum(d, tiny) * slope
 
     def is_open(carry: tuple[Array, Array, Array, Array, Array]) -> Array:
-        return (carry[3] > close) & (carry[4] < inner)
+        return (jnp.max(carry[3] / p.cap) > close) & (carry[4] < inner)
 
     def step(carry: tuple[Array, Array, Array, Array, Array]) -> Any:
-        low, high, s, _, k = carry
+        low, high, s, last, k = carry
         power, slope = demand(s)
         t = jnp.minimum(s, p.cap)
         own = raised(t)
@@ -169,15 +169,17 @@ def _totals(
         # At the solution rounding moves Newton past the end that it came from: no failure.
         margin = ROUNDING * jnp.finfo(s.dtype).eps * s
         inside = (newton >= low - margin) & (newton <= high + margin)
-        new = jnp.where(inside, newton, (low + high) / 2)
-        return low, high, new, jnp.max(jnp.abs(new - s) / p.cap), k + 1
+        # Where the demand bends, Newton may jump between the two ends of the bracket for ever.
+        shrinks = jnp.abs(newton - s) <= jnp.maximum(last / 2, margin)
+        new = jnp.where(inside & shrinks, newton, (low + high) / 2)
+        return low, high, new, jnp.abs(new - s), k + 1
 
     low = jnp.zeros_like(top) * price[None]
     high = top + low
     power, slope = demand(low)
     # The chord of `t^b` up to the cap is below it, so the first guess is not too small.
     first = jnp.minimum(power / (raised(p.cap) / p.cap - slope), high)
-    start = (low, high, first, jnp.full_like(price[0], jnp.inf), jnp.zeros((), jnp.int32))
+    start = (low, high, first, jnp.full_like(low, jnp.inf), jnp.zeros((), jnp.int32))
     return jax.lax.while_loop(is_open, step, start)[2]
 
 
