@@ -43,11 +43,11 @@ class Packing:
         return np.concatenate([np.zeros(0, dtype), *leaves])
 
     def unpack(self, vector: Any) -> Any:
-        """A vector to the tree, on the host or inside a trace."""
-        out, at = [], 0
+        """A vector, or a batch with the vector last, to the tree; on the host or inside a trace."""
+        out, at, batch = [], 0, vector.shape[:-1]
         for leaf in self.leaves:
             n = math.prod(leaf.shape)
-            part = vector[at : at + n].reshape(leaf.shape)
+            part = vector[..., at : at + n].reshape((*batch, *leaf.shape))
             at += n
             out.append(part != 0 if leaf.dtype == np.bool_ else part.astype(leaf.dtype))
         return jax.tree.unflatten(self.structure, out)

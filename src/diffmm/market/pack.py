@@ -8,8 +8,9 @@ import functools as ft
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+
+from diffmm.core import Packing
 
 from .event import (
     Account,
@@ -69,9 +70,14 @@ class Layout:
         )
 
     @ft.cached_property
+    def packing(self) -> Packing:
+        """Where each leaf of an Event lies in the vector."""
+        return Packing.of(self.blank)
+
+    @property
     def width(self) -> int:
         """Length of the vector."""
-        return sum(x.size for x in jax.tree.leaves(self.blank))
+        return self.packing.width
 
     def views(self, vector: np.ndarray) -> Event:
         """The same memory as an Event of float32 views, for writing."""
@@ -84,15 +90,4 @@ class Layout:
 
     def unpack(self, vector: Any) -> Event:
         """A vector (or a batch, last axis) to an Event of the right dtypes, inside a trace too."""
-        leaves, tree = jax.tree.flatten(self.blank)
-        out, at = [], 0
-        batch = vector.shape[:-1]
-        for leaf in leaves:
-            part = vector[..., at : at + leaf.size].reshape((*batch, *leaf.shape))
-            at += leaf.size
-            if leaf.dtype == np.bool_:
-                part = part != 0
-            elif leaf.dtype == np.int32:
-                part = part.astype(jnp.int32)
-            out.append(part)
-        return jax.tree.unflatten(tree, out)
+        return self.packing.unpack(vector)
