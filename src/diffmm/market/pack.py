@@ -25,10 +25,6 @@ from .event import (
 )
 
 
-EXACT_INTEGERS = 2**24
-"""Largest integer up to which float32 is exact."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Layout:
     """Shapes of one Event.
