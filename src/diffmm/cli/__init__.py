@@ -14,10 +14,15 @@ COMMANDS = {
     "bench": "latency and throughput, each beside a trivial compiled call",
     "record": "write a venue's frames to a file that replay reads",
     "ckpt": "make, show and verify checkpoints",
+    "status": "what the runs say of themselves, and whether they live",
+    "ctl": "pause, resume, reduce-only or stop one run",
+    "kill": "latch a run and end it; nothing starts there before unkill",
+    "unkill": "clear a kill latch, with a reason",
+    "doctor": "whether this machine can run",
 }
 
 
-USES_JAX = {"live", "replay", "bench", "ckpt"}
+USES_JAX = {"live", "replay", "bench", "ckpt", "doctor"}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,0 +1,124 @@
+"""`diffmm status`: what runs say of themselves, and whether they still live."""
+
+import argparse
+import json
+import pathlib
+import sys
+import time
+from typing import Any
+
+import msgspec
+
+from diffmm.live import kill_latch, state_file
+from diffmm.live.state_file import Pulse, RunState
+
+from . import runs
+from .durations import seconds
+from .saying import say
+
+
+OK, USAGE, UNWELL, LATCHED = 0, 2, 3, 4
+"""Exit codes."""
+CLEAR = "\x1b[H\x1b[2J"
+"""To the top of an empty screen."""
+USD = 10**8
+RECENT = 5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Everything the command takes."""
+    add = parser.add_argument
+    add("run", nargs="?", help="name under runs/live, or a folder; default: all")
+    add("--watch", action="store_true", help="again every --every until Ctrl-C")
+    add("--every", type=seconds, default=1.0, metavar="TIME")
+    add("--json", action="store_true", help="one object on one line of stdout")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Show once, or until Ctrl-C; 3 when a run is dead or silent, 4 when one is latched."""
+    try:
+        while True:
+            told = [_look(folder) for folder in _chosen(args.run)]
+            _show(args, told)
+            if not args.watch:
+                return max((one["code"] for one in told), default=OK)
+            time.sleep(args.every)
+    except runs.NoRunError as error:
+        say("error", str(error))
+        return USAGE
+    except KeyboardInterrupt:
+        return OK
+
+
+def _chosen(run: str | None) -> list[pathlib.Path]:
+    return runs.folders() if run is None else [runs.find(run)]
+
+
+def _look(folder: pathlib.Path) -> dict[str, Any]:
+    """One run as it is told: its state, its pulse, its latch, an exit code for the whole."""
+    latched = kill_latch.read(folder)
+    told: dict[str, Any] = {
+        "run": folder.name,
+        "folder": str(folder),
+        "pulse": None,
+        "age_s": None,
+        "latched": None if latched is None else latched.reason,
+        "state": None,
+        "error": None,
+    }
+    code = OK
+    try:
+        state = state_file.read(folder)
+        now_ms = time.time_ns() // 1_000_000
+        pulse = state_file.pulse(folder, state, now_ms)
+        told |= {
+            "pulse": pulse.value,
+            "age_s": (now_ms - state.updated_ms) / 1e3,
+            "state": msgspec.to_builtins(state),
+        }
+        code = UNWELL if pulse in (Pulse.DEAD, Pulse.SILENT) else OK
+        told["words"] = list(_words(state, pulse, told["age_s"]))
+    except state_file.StateError as error:
+        told["error"], told["words"], code = str(error), [str(error)], UNWELL
+    told["code"] = code if latched is None else LATCHED
+    return told
+
+
+def _show(args: argparse.Namespace, told: list[dict[str, Any]]) -> None:
+    out = sys.stdout
+    if args.json:
+        plain = [{k: v for k, v in one.items() if k not in ("words", "code")} for one in told]
+        out.write(json.dumps({"runs": plain} if args.run is None else plain[0]) + "\n")
+        out.flush()
+        return
+    if args.watch and out.isatty():
+        out.write(CLEAR)
+    if not told:
+        out.write(f"no run in {runs.RUNS} yet; python run_live.py starts one\n")
+    for one in told:
+        latch = "" if one["latched"] is None else f"   KILL LATCH: {one['latched']}"
+        out.write(f"{one['run']}{latch}\n")
+        out.writelines(f"  {line}\n" for line in one["words"])
+    out.flush()
+
+
+def _words(state: RunState, pulse: Pulse, age_s: float):
+    """A run in a few lines."""
+    why = f" ({state.reason})" if state.reason else ""
+    yield f"{state.mode.upper()} {state.coin} on {state.venue}: {state.phase.value}{why}"
+    if pulse is Pulse.DEAD:
+        yield f"DEAD: process {state.pid} is gone without a farewell, {age_s:.0f} s ago"
+    elif pulse is Pulse.SILENT:
+        yield f"SILENT: process {state.pid} lives and has written nothing for {age_s:.0f} s"
+    elif pulse is Pulse.ENDED:
+        yield f"ended with exit code {state.exit_code}, {age_s:.0f} s ago"
+    yield f"mid {state.mid or '-'}   bid {state.bid or '-'}   ask {state.ask or '-'}"
+    parts = " ".join(f"{name} {x / USD:+.2f}" for name, x in state.pnl_parts_1e8.items())
+    yield f"position {state.position}   pnl {state.pnl_1e8 / USD:+.2f} USD   {parts}".rstrip()
+    yield (
+        f"fills {state.fills}   resting {state.resting}   unknown {state.unknown}   "
+        f"rejects {state.rejects}   reconnects {state.reconnects}   "
+        f"denied {sum(state.gate_denials.values())}   faults {sum(state.faults.values())}"
+    )
+    for words in state.recent[-RECENT:]:
+        yield f"| {words}"
