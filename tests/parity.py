@@ -44,7 +44,7 @@ def main(path, coin, span_s, cache):
 
     with tempfile.TemporaryDirectory() as folder:
         with live.journal.in_folder(pathlib.Path(folder)) as journal:
-            core = live.Core(Stepper(params, rule, config), intake, account, journal)
+            core = live.Core(live.Timed(Stepper(params, rule, config)), intake, account, journal)
             asyncio.run(session(core))
     tape, _, _ = tape_io.encode(lines, instrument, account, EncoderConfig())
     _, replayed = loop.replay(params, rule, tape.frames(), config=config)

@@ -55,7 +55,7 @@ def core(tmp_path, stepper=None, coin=COIN, decimals=2, config=SMALL):
     encoder = EncoderConfig(layout=config.layout, frame_rows=config.frame_rows)
     intake = Intake(Instrument.hyperliquid(coin, decimals), ACCOUNT, encoder)
     journal = live.journal.in_folder(tmp_path / "journal")
-    return live.Core(stepper or fresh(), intake, ACCOUNT, journal)
+    return live.Core(live.Timed(stepper or fresh()), intake, ACCOUNT, journal)
 
 
 def stamp(line):

@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float
 
 from diffmm import engine
 from diffmm.core import Stage, where
+from diffmm.engine.stepper import compile_program
 
 
 class Row(eqx.Module):
@@ -48,15 +49,20 @@ def test_replay_folds_valid_rows_only_and_decides_once_a_frame():
 
 
 def test_live_steps_equal_replay():
-    live = engine.compile_live(ENGINE, PARAMS, jax.tree.map(lambda x: x[0, 0], frames()))
+    event = jax.tree.map(lambda x: np.asarray(x[0, 0]), frames())
     observing, deciding = engine.init(ENGINE, PARAMS)
+    observe = compile_program(ENGINE.observe.update, PARAMS, observing, event)
+    decide = compile_program(ENGINE.decide.update, PARAMS, deciding, (observing, event))
+    call = lambda program, *trees: program.outputs.unpack(
+        program(program.inputs.pack_host(trees, np.float32))
+    )
     outs = []
     for f in range(2):
         for r in range(3):
             event = jax.tree.map(lambda x, f=f, r=r: np.asarray(x[f, r]), frames())
             if event.is_valid:
-                observing, seen = live.observe(PARAMS, observing, event)
-        deciding, out = live.decide(PARAMS, deciding, (seen, event))
+                observing, seen = call(observe, PARAMS, observing, event)
+        deciding, out = call(decide, PARAMS, deciding, (seen, event))
         outs.append(out)
     np.testing.assert_array_equal(outs, engine.replay(ENGINE, PARAMS, frames())[1])
 

@@ -233,13 +233,13 @@ class Broken:
         self._n = -1
         self.decide, self.trivial = stepper.decide, stepper.trivial
 
-    def row(self, vector):
+    def row(self, vector, *fills):
         import dataclasses
 
         from diffmm.core import Health
 
         self._n += 1
-        seen = self._stepper.row(vector)
+        seen = self._stepper.row(vector, *fills)
         if self._n in self._bad:
             return dataclasses.replace(seen, health=Health.NONFINITE_BELIEF)
         return seen

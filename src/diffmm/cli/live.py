@@ -134,7 +134,7 @@ def _core(setup: Setup, found: Any, journal: Any) -> Any:
     encoder = EncoderConfig(layout=config.layout, frame_rows=config.frame_rows)
     intake = Intake(found.instrument, setup.account, encoder, found.reference)
     started = time.perf_counter()
-    steps = stepper.Stepper(setup.params, setup.rule, config)
+    steps = live.Timed(stepper.Stepper(setup.params, setup.rule, config))
     say("compile", f"two programs in {time.perf_counter() - started:.1f} s, before connecting")
     return live.Core(steps, intake, setup.account, journal)
 

@@ -42,7 +42,7 @@ def summary(
         **_scored(core, setup.rule, args.seed),
         "set": args.set,
         "intents": core.orders.intents,
-        "latency_us": core.stopwatch.quantiles_us(),
+        "latency_us": core.stepper.stopwatch.quantiles_us(),
         "faults": dict(core.faults),
         "counters": dataclasses.asdict(encoder.counters),
         "notices": dict(core.intake.notices),

@@ -3,12 +3,10 @@
 from . import graph as graph, loop as loop
 from .graph import Config as Config, Params as Params, Quotes as Quotes, Seen as Seen
 from .run import (
-    compile_live as compile_live,
     counterfactual as counterfactual,
     Engine as Engine,
     fold_frame as fold_frame,
     init as init,
-    Live as Live,
     objective_and_gradient as objective_and_gradient,
     replay as replay,
 )

@@ -44,9 +44,9 @@ class Config:
 
 
 class Loop(eqx.Module):
-    """State of the whole loop."""
+    """State of the whole loop; `world` is `None` where the orders are real ones."""
 
-    world: hard_fills.State
+    world: hard_fills.State | None
     observing: graph.Observing
     deciding: graph.Deciding
 
@@ -70,10 +70,10 @@ class Record(eqx.Module):
     seen: graph.Seen
 
 
-def init(params: graph.Params, rule: hard_fills.Params, *, config: Config) -> Loop:
-    """Flat, nothing seen."""
+def init(params: graph.Params, rule: hard_fills.Params | None, *, config: Config) -> Loop:
+    """Flat, nothing seen; without a rule no order is modelled."""
     return Loop(
-        hard_fills.init(rule, config=config.fills),
+        None if rule is None else hard_fills.init(rule, config=config.fills),
         graph.init_observing(params, config=config.engine),
         graph.init_deciding(params, config=config.engine),
     )
@@ -81,16 +81,17 @@ def init(params: graph.Params, rule: hard_fills.Params, *, config: Config) -> Lo
 
 def observe_row(
     params: graph.Params,
-    rule: hard_fills.Params,
-    state: tuple[hard_fills.State, graph.Observing],
+    rule: hard_fills.Params | None,
+    state: tuple[hard_fills.State | None, graph.Observing],
     vector: Float[Array, " width"],
     *,
     config: Config,
-) -> tuple[tuple[hard_fills.State, graph.Observing], Any]:
-    """One packed row through the fill rule and `observe`."""
+) -> tuple[tuple[hard_fills.State | None, graph.Observing], Any]:
+    """One packed row through the fill rule, if there is one, and `observe`."""
     world, observing = state
-    event = config.layout.unpack(vector)
-    world, (told, filled) = hard_fills.update(rule, world, event, config=config.fills)
+    told, filled = config.layout.unpack(vector), None
+    if rule is not None and world is not None:
+        world, (told, filled) = hard_fills.update(rule, world, told, config=config.fills)
     new, seen = graph.observe(params, observing, told, config=config.engine)
     # A step that went wrong is discarded; the next row is folded from the last healthy state.
     is_bad = (seen.health & jnp.uint32(int(FATAL))) != 0
@@ -102,7 +103,8 @@ def decide_row(
 ) -> tuple[Loop, graph.Quotes]:
     """Evaluate the quotes and act on them."""
     deciding, quotes = graph.decide(params, state.deciding, (seen, told), config=config.engine)
-    return Loop(hard_fills.act(state.world, quotes.targets), state.observing, deciding), quotes
+    world = None if state.world is None else hard_fills.act(state.world, quotes.targets)
+    return Loop(world, state.observing, deciding), quotes
 
 
 def fold_frame(

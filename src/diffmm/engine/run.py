@@ -135,26 +135,3 @@ def compile_objective(
         jax.jit(total).lower(params, frames).compile(),
         jax.jit(jax.value_and_grad(total)).lower(params, frames).compile(),
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class Live:
-    """Two compiled programs; the host picks by `wake`. Takes and returns numpy trees.
-
-    **Attributes:**
-
-    - `observe`: `(params, observing, event) -> (observing, seen)`.
-    - `decide`: `(params, deciding, (seen, event)) -> (deciding, out)`.
-    """
-
-    observe: Callable[..., Any]
-    decide: Callable[..., Any]
-
-
-def compile_live(engine: Engine, params: Any, event: Any) -> Live:
-    """Compile both programs for the shapes of one example event, before any connection."""
-    observing, deciding = init(engine, params)
-    observe = jax.jit(engine.observe.update).lower(params, observing, event).compile()
-    _, seen = jax.eval_shape(engine.observe.update, params, observing, event)
-    decide = jax.jit(engine.decide.update).lower(params, deciding, (seen, event)).compile()
-    return Live(observe, decide)

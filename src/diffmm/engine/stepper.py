@@ -1,4 +1,4 @@
-"""The live runner of the closed loop: two compiled programs, the host picks by `wake`.
+"""The live runner: two compiled programs, the host picks by `wake`.
 
 Each program is one vector in, one vector out, and runs inside a loop of one turn whose count is
 only known at run time: XLA then compiles the step into one kernel instead of hundreds of calls
@@ -19,12 +19,17 @@ from diffmm.simulation import hard_fills
 from . import graph, loop
 
 
+Sides = tuple[int, int]
+"""One integer a side: bid, ask."""
+NONE: Sides = (0, 0)
+
+
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """What one row did: our modelled fills by side, exactly, and the state of the step."""
+    """What one row did: our fills by side, exactly, and the state of the step."""
 
-    lots: tuple[int, int]
-    lots_ticks: tuple[int, int]
+    lots: Sides
+    lots_ticks: Sides
     health: Health
 
     @property
@@ -76,17 +81,20 @@ def compile_trivial() -> Any:
 
 
 class Stepper:
-    """A run in shadow: the engine on live rows, our orders filled by the hard rule.
+    """The engine on live rows, one at a time; the state stays on the host.
 
-    The same functions as `loop.replay`, one row at a time; the state stays on the host.
+    With a fill rule our orders are modelled inside the step (shadow, the same functions as
+    `loop.replay`); without one they are real, and the rows tell what became of them.
     """
 
-    def __init__(self, params: graph.Params, rule: hard_fills.Params, config: loop.Config):
+    def __init__(
+        self, params: graph.Params, rule: hard_fills.Params | None, config: loop.Config
+    ) -> None:
         """Compile both programs, before any connection.
 
         Args:
             params: of the engine.
-            rule: of the fills.
+            rule: of the fills, `None` where the orders are real.
             config: static choices.
         """
         start = loop.init(params, rule, config=config)
@@ -116,11 +124,11 @@ class Stepper:
         self._seen, self._told = Packing.of(shapes[2]), Packing.of(shapes[3])
         self._last = np.zeros(self._seen.width + self._told.width, np.float32)
         self._filled = Packing.of(shapes[4])
-        self._frame: list[hard_fills.Filled] = []
-        self._rows = config.frame_rows
+        self._frame: list[tuple[Sides, Sides]] = []
+        self._rows, self._slots = config.frame_rows, config.layout.slots
 
-    def row(self, vector: np.ndarray) -> Row:
-        """Fold one packed row."""
+    def row(self, vector: np.ndarray, lots: Sides = NONE, lots_ticks: Sides = NONE) -> Row:
+        """Fold one packed row; real fills in it come with it."""
         parts = (self._params, self._rule, self._world, self._observing, vector)
         out = self._observe(np.concatenate(parts))
         a = self._world.size
@@ -128,21 +136,29 @@ class Stepper:
         c = b + self._last.size
         self._world, self._observing, self._last = out[:a], out[a:b], out[b:c]
         filled = self._filled.unpack(out[c:])
-        self._frame.append(filled)
+        if filled is not None:
+            both = lambda x: (int(x[0]), int(x[1]))
+            lots, lots_ticks = both(filled.lots), both(filled.lots_ticks)
+        self._frame.append((lots, lots_ticks))
         health = Health(int(self._last[self._seen.width - 1]))
-        return Row(tuple(map(int, filled.lots)), tuple(map(int, filled.lots_ticks)), health)
+        return Row(lots, lots_ticks, health)
 
     def decide(self) -> loop.Record:
-        """Evaluate the quotes at the last row; numpy leaves."""
+        """Evaluate the quotes at the last row; numpy leaves.
+
+        Where the orders are real nothing is said to stand: that is known after the gate.
+        """
         parts = (self._params, self._world, self._deciding, self._last)
         out = self._decide(np.concatenate(parts))
         a = self._world.size
         self._world, self._deciding = out[:a], out[a : a + self._deciding.size]
         world, _, quotes = self._decide.outputs.unpack(out)
         seen = self._seen.unpack(self._last[: self._seen.width])
-        record = loop.record(_stacked(self._frame, self._rows), quotes, world, seen)
-        self._frame = []
-        return record
+        told, self._frame = _stacked(self._frame, self._rows), []
+        if world is not None:
+            return loop.record(told, quotes, world, seen)
+        none = np.zeros((2, self._slots), np.int32)
+        return loop.Record(told.lots, told.lots_ticks, quotes, none, none, seen)
 
     def restart(self) -> None:
         """Forget what is believed; the next two-sided book starts it anew. Orders stay."""
@@ -153,8 +169,7 @@ class Stepper:
         return self._trivial(np.float32(0))
 
 
-def _stacked(frame: list[hard_fills.Filled], rows: int) -> hard_fills.Filled:
+def _stacked(frame: list[tuple[Sides, Sides]], rows: int) -> hard_fills.Filled:
     """Fills of a frame's rows, padded with none."""
-    none = hard_fills.Filled(np.zeros(2, np.int32), np.zeros(2, np.int32))
-    padded = [*frame, *[none] * (rows - len(frame))]
-    return jax.tree.map(lambda *x: np.stack(x), *padded)
+    padded = np.array([*frame, *[(NONE, NONE)] * (rows - len(frame))], np.int32)
+    return hard_fills.Filled(padded[:, 0], padded[:, 1])

@@ -69,6 +69,7 @@ class Ledger:
             )
         self.position = self.fills = self.most_abs_position_1e8 = 0
         self.mid2: int | None = None
+        self._carried = 0
         self._unit = 10**spare // 2
         self._fee = Fraction(str(maker_fee_bp)) / BP
         self._window_ns = window_s * NS
@@ -84,14 +85,36 @@ class Ledger:
         if self.mid2 is not None:
             self._inventory2 += (self.position - self._young_change) * (mid2 - self.mid2)
         self.mid2 = mid2
+        carried, self._carried = self._carried, 0
+        self.start(carried)
         self._mark_most()
 
     def on_fill(self, time_ns: int, side: int, price: int, size: int) -> None:
         """One of our quotes was filled: price and size in instrument units."""
         self.on_fills(time_ns, side, price * size, size)
 
-    def on_fills(self, time_ns: int, side: int, value: int, size: int) -> None:
+    def start(self, position: int) -> None:
+        """A position held before the run: it comes at the mid, the first one if none is known yet.
+
+        It has then earned nothing, and what it earns later is `inventory`.
+        """
+        if self.mid2 is None:
+            self._carried = position
+            return
+        self.position += position
+        self._cash2 -= position * self.mid2
+
+    def on_fills(
+        self, time_ns: int, side: int, value: int, size: int, fee_1e8: int | None = None
+    ) -> None:
         """Fills of one moment and side taken together: `value` is the sum of price times size.
+
+        Args:
+            time_ns: of the fills.
+            side: ours.
+            value: sum of price times size.
+            size: sum of sizes.
+            fee_1e8: what the venue charged; the maker fee of the run where not given.
 
         Raises:
             ValueError: before the first book, when there is no mid to measure from.
@@ -105,7 +128,8 @@ class Ledger:
         self.fills += 1
         self._cash2 -= paid2
         self._spread2 += change * self.mid2 - paid2
-        self._fees_1e8 += round_half_away(self._fee * (2 * value * self._unit))
+        rated = round_half_away(self._fee * (2 * value * self._unit))
+        self._fees_1e8 += rated if fee_1e8 is None else fee_1e8
         self._young.append(Young(time_ns + self._window_ns, change, self.mid2))
         self._young_change += change
         self._young_value += change * self.mid2
@@ -122,6 +146,10 @@ class Ledger:
         if price2 is not None:
             notional = self.position * price2 * self._unit
             self._funding_1e8 -= round_half_away(Fraction(str(rate)) * notional)
+
+    def on_payment(self, paid_1e8: int) -> None:
+        """A funding payment as the venue settled it, a credit."""
+        self._funding_1e8 += paid_1e8
 
     @property
     def pnl_1e8(self) -> int:

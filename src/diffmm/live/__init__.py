@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .probe import instruments as instruments
     from .session import Config as Config, End as End, Session as Session
     from .status import Status as Status
+    from .stopwatch import Timed as Timed
 
 
 _FOUND_IN = {
@@ -27,6 +28,7 @@ _FOUND_IN = {
     "End": "session",
     "Session": "session",
     "Status": "status",
+    "Timed": "stopwatch",
 }
 
 

@@ -11,11 +11,13 @@ import dataclasses
 import os
 import pathlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
 import msgspec
+
+from . import durable
 
 
 HEAD, MIDDLE, TAIL = b'{"c":"', b'","e":', b"}\n"
@@ -24,6 +26,8 @@ EVENT_AT = CRC_AT + 8 + len(MIDDLE)
 SUFFIX = ".jsonl"
 START = b"00000000"
 """What the first line is chained to."""
+MOST_BYTES = 64 * 2**20
+"""Size at which a trading run begins another file."""
 
 
 class JournalError(ValueError):
@@ -63,8 +67,8 @@ class Journal:
                 f"{self.path}: {error.strerror}; choose another --name or free the folder"
             ) from error
 
-    def write(self, event: dict[str, Any]) -> None:
-        """Append one event.
+    def write(self, event: dict[str, Any]) -> int:
+        """Append one event; how many bytes it took.
 
         Raises:
             JournalError: when the whole line could not be written; nothing may go on without it.
@@ -78,6 +82,18 @@ class Journal:
             raise JournalError(f"{self.path}: {error.strerror}; the run stops here") from error
         if written != len(line):
             raise JournalError(f"{self.path}: wrote {written} of {len(line)} bytes; disk full?")
+        return written
+
+    def sync(self) -> None:
+        """Return when what was written would survive a loss of power.
+
+        Raises:
+            JournalError: when the disk refuses; what is on it is then unknown, and the run ends.
+        """
+        try:
+            os.fdatasync(self._file)
+        except OSError as error:
+            raise JournalError(f"{self.path}: {error.strerror}; the run stops here") from error
 
     def close(self) -> None:
         """Give the file back; what was written stays."""
@@ -93,6 +109,71 @@ class Journal:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class Segments:
+    """Writer of a folder's files one after the other, each begun with the whole state.
+
+    **Attributes:**
+
+    - `path`: of the present file.
+    """
+
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        first: dict[str, Any],
+        state: Callable[[], dict[str, Any]],
+        most_bytes: int = MOST_BYTES,
+    ):
+        """Begin a file behind those of earlier runs.
+
+        Args:
+            folder: of the run.
+            first: its first record, the state recovered from the earlier ones.
+            state: gives the first record of each later file.
+            most_bytes: size at which another file is begun.
+
+        Raises:
+            JournalError: when it cannot be written.
+        """
+        self._folder, self._state, self._most = pathlib.Path(folder), state, most_bytes
+        self._journal = self._begin(in_folder(self._folder), first)
+        self._bytes = 0
+
+    @property
+    def path(self) -> pathlib.Path:
+        """The present file."""
+        return self._journal.path
+
+    def write(self, event: dict[str, Any]) -> None:
+        """Append one event; see `Journal.write`."""
+        self._bytes += self._journal.write(event)
+        if self._bytes > self._most:
+            # The new file stands with its state before the old one is left.
+            old = self._journal
+            old.sync()
+            beside = old.path.with_name(f"{int(old.path.stem) + 1:06d}{SUFFIX}")
+            self._journal, self._bytes = self._begin(Journal(beside), self._state()), 0
+            old.close()
+
+    def sync(self) -> None:
+        """See `Journal.sync`."""
+        self._journal.sync()
+
+    def close(self) -> None:
+        """Give the file back; what was written stays and is on the disk."""
+        self._journal.sync()
+        self._journal.close()
+
+    def _begin(self, new: Journal, first: dict[str, Any]) -> Journal:
+        new.write(first)
+        new.sync()
+        try:
+            durable.sync_folder(self._folder)
+        except OSError as error:
+            raise JournalError(f"{self._folder}: {error.strerror}") from error
+        return new
 
 
 def in_folder(folder: pathlib.Path) -> Journal:

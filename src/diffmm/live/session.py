@@ -14,7 +14,8 @@ from diffmm.venues.client import Feed, Frame, Joined, Lost, Silence, Word
 from diffmm.venues.local import FULL_SPEED, TAPE
 from diffmm.venues.tape_io import is_stamped, split
 
-from .core import Core, NS
+from .core import Core
+from .quoter import NS
 from .status import clock, Status
 
 

@@ -31,7 +31,7 @@ def line(core: Core) -> str:
         money(core),
         f"fills {core.ledger.fills} (modelled)",
     ]
-    taken = core.stopwatch.quantiles_us().get("decide")
+    taken = core.stepper.stopwatch.quantiles_us().get("decide")
     if taken:
         parts.append(f"decide p50 {taken['p50'] / 1e3:.1f} p99 {taken['p99'] / 1e3:.1f} ms")
     parts.append("PULLED" if core.is_pulled else f"{len(core.orders.live)} orders")

@@ -6,8 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from diffmm.engine.loop import Record
+
 
 QUANTILES = {"p50": 0.5, "p99": 0.99}
+KEPT = 200_000
+"""Newest durations kept by name; a run of days must not grow without end."""
 
 
 class Stopwatch:
@@ -20,7 +24,10 @@ class Stopwatch:
         """Call, and remember how long it took."""
         started = time.perf_counter()
         out = call(*args)
-        self._taken_s.setdefault(name, []).append(time.perf_counter() - started)
+        taken = self._taken_s.setdefault(name, [])
+        taken.append(time.perf_counter() - started)
+        if len(taken) > KEPT:
+            del taken[: KEPT // 2]
         return out
 
     def quantiles_us(self) -> dict[str, dict[str, float]]:
@@ -29,3 +36,28 @@ class Stopwatch:
             name: {q: round(1e6 * float(np.quantile(taken, at)), 2) for q, at in QUANTILES.items()}
             for name, taken in self._taken_s.items()
         }
+
+
+class Timed:
+    """A stepper whose calls are timed; before each decision a trivial call, for the ratio."""
+
+    def __init__(self, stepper: Any):
+        self._stepper, self._stopwatch = stepper, Stopwatch()
+
+    @property
+    def stopwatch(self) -> Stopwatch:
+        """Time inside the compiled calls."""
+        return self._stopwatch
+
+    def row(self, *args: Any) -> Any:
+        """Fold one packed row."""
+        return self._stopwatch.time("observe", self._stepper.row, *args)
+
+    def decide(self) -> Record:
+        """Evaluate the quotes at the row just folded."""
+        self._stopwatch.time("trivial", self._stepper.trivial)
+        return self._stopwatch.time("decide", self._stepper.decide)
+
+    def restart(self) -> None:
+        """Forget the belief."""
+        self._stepper.restart()

@@ -6,6 +6,7 @@ The same code runs live and in replay, and depends on data and this Config only,
 import collections
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -13,12 +14,16 @@ from .book import HostBook
 from .event import ASK, BID, Kind
 from .instrument import Instrument
 from .messages import BookMessage, ContextMessage, Message, TouchMessage, TradesMessage
+from .own import Filled, Held, Own, WAKES
 from .pack import Layout
+from .standing import Standing
 
 
 BP = 1e4
 NS = 1_000_000_000
 HOUR_MS = 3_600_000
+MONEY = 10**8
+"""Units of money in one USD."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +55,7 @@ class EncoderConfig:
     - `base_latency_s`: age of the freshest message.
     - `stale_reference_ns`: age at which a reference is no longer one.
     - `silent_feed_ns`: a feed that says nothing of any coin for so long has lost the book.
+    - `queue_cancel_ahead`: share of an unexplained decrease that was in front of our order.
     """
 
     layout: Layout = dataclasses.field(default_factory=Layout)
@@ -63,6 +69,7 @@ class EncoderConfig:
     base_latency_s: float = 0.2
     stale_reference_ns: int = 5 * NS
     silent_feed_ns: int = 2 * NS
+    queue_cancel_ahead: float = 0.5
 
 
 @dataclasses.dataclass
@@ -96,6 +103,9 @@ class Encoder:
         self.vector = np.zeros(config.layout.width, np.float32)
         self.row = config.layout.views(self.vector)
         self._book, self._reference_book = HostBook(), HostBook()
+        self.standing = Standing(config.queue_cancel_ahead)
+        self._others: list[list[list[int]]] = [[], []]
+        self._position: int | None = None
         self._reference_anchor, self._reference_ns = 0.0, 0
         self._last_ns = self._wake_ns = self._heard_ns = 0
         self._rows_since_wake = 0
@@ -125,6 +135,44 @@ class Encoder:
         self._book.forget()
         self.row.book.is_valid[...] = self.row.book.usd[...] = 0
         return [*rows, self._emit(Kind.TIMER, max(now_ns, self._last_ns), True)]
+
+    def note(self, changes: Sequence[Own]) -> None:
+        """What happened to our own orders, for the next row; it makes none."""
+        for change in changes:
+            self.standing.apply(change, self._others)
+            self._hold(change)
+        if self.anchor:
+            self._write_orders()
+
+    def own(self, changes: Sequence[Own], now_ns: int) -> list[np.ndarray]:
+        """What happened to our own orders: one row that wakes, if anything did that wakes.
+
+        Args:
+            changes: in the order in which they became known.
+            now_ns: receive stamp.
+        """
+        now_ns = max(now_ns, self._last_ns)
+        fills = [x for x in changes if isinstance(x, Filled)]
+        rows = self.timers(now_ns) if self.anchor else []
+        if self.anchor:
+            self._write_fills(fills)
+        self.note(changes)
+        if self.anchor and any(isinstance(x, WAKES) for x in changes):
+            rows.append(self._emit(Kind.OWN, now_ns, True))
+        self.row.fill.usd[...] = self.row.fill.price_bp[...] = self.row.fill.depth_usd[...] = 0
+        return rows
+
+    def _write_fills(self, fills: Sequence[Filled]) -> None:
+        """Notional, mean price and what was in front of us when we joined, by side."""
+        total = np.zeros((2, 3))
+        for one in fills:
+            order = self.standing.orders.get(one.id)
+            joined = order.joined if order else 0
+            total[one.side] += one.size * np.array([1.0, self._bp(one.price), joined])
+        fill, lot = self.row.fill, float(self.row.rules.lot_usd)
+        some = np.maximum(total[:, 0], 1.0)
+        fill.usd[...] = total[:, 0] * lot
+        fill.price_bp[...], fill.depth_usd[...] = total[:, 1] / some, total[:, 2] / some * lot
 
     def heard(self, receive_ns: int) -> list[np.ndarray]:
         """The feed spoke of whatever coin; rows only when it had been silent for too long."""
@@ -232,6 +280,7 @@ class Encoder:
             trade.price_bp[...] = self._bp(one.price)
             trade.usd[...] = one.size * self.row.rules.lot_usd
             trade.sign[...] = one.sign
+            self.standing.on_print(one.sign, one.price, one.size)
             rows.append(self._emit(Kind.TRADE, now, False))
             trade.usd[...] = 0
         return rows
@@ -285,7 +334,8 @@ class Encoder:
         row.dt_s[...] = dt_s
         if kind not in (Kind.BOOK, Kind.BBO, Kind.ANCHOR):
             row.book.age_s[...] += np.float32(dt_s) * row.book.is_valid
-        if kind in (Kind.TIMER, Kind.REFERENCE, Kind.CONTEXT):
+        row.orders.age_s[...] += np.float32(dt_s) * row.orders.is_live
+        if kind in (Kind.TIMER, Kind.REFERENCE, Kind.CONTEXT, Kind.OWN):
             row.age_s[...] += np.float32(dt_s)
         age_ns = now - self._reference_ns
         if row.reference.is_valid:
@@ -342,6 +392,8 @@ class Encoder:
         rules = self.row.rules
         if first:
             rules.lot_usd[...] = middle / scale
+            if self._position is not None:
+                self.row.account.position_usd[...] = self._position * float(rules.lot_usd)
             rules.min_notional_usd[...] = self.instrument.min_notional_usd
         else:
             self.row.shift_bp[...] = BP * math.log(old / middle)
@@ -353,7 +405,11 @@ class Encoder:
 
     def _write_book(self, now: int) -> None:
         book, levels = self.row.book, self.config.layout.levels
-        for side, rows in enumerate(self._book.sides):
+        others = [self.standing.without(side, x) for side, x in enumerate(self._book.sides)]
+        if self.standing.orders:
+            self.standing.on_book(others, self._book.stamp_ms)
+        self._others = others
+        for side, rows in enumerate(others):
             n = min(len(rows), levels)
             book.is_valid[side] = 0
             book.usd[side] = 0
@@ -369,6 +425,40 @@ class Encoder:
             book.age_s[side, :n] = [(newest - x[2]) / 1000 for x in rows[:n]]
             book.ticks[side, n:] = book.ticks[side, n - 1]
             book.price_bp[side, n:] = book.price_bp[side, n - 1]
+
+        self._write_orders()
+
+    def _write_orders(self) -> None:
+        """Our orders by slot; what stands in front of each is what others show there."""
+        orders, book = self.row.orders, self.row.book
+        if not orders.is_live.any() and not self.standing.orders:
+            return
+        before = np.where(orders.is_live > 0, orders.age_s, 0.0)
+        for field in (orders.is_live, orders.usd, orders.ahead_usd, orders.age_s):
+            field[...] = 0
+        lot = float(self.row.rules.lot_usd)
+        for order in self.standing.in_slots():
+            at = order.side, order.slot
+            ticks = self._ticks(order.price, order.side)
+            better = (
+                book.ticks[order.side] > ticks
+                if order.side == BID
+                else (book.ticks[order.side] < ticks)
+            )
+            in_front = float((book.usd[order.side] * book.is_valid[order.side])[better].sum())
+            orders.is_live[at], orders.ticks[at] = 1, ticks
+            orders.price_bp[at], orders.usd[at] = self._bp(order.price), order.size * lot
+            orders.ahead_usd[at] = in_front + order.ahead * lot
+            orders.age_s[at] = before[at] if order.is_told else 0.0
+            order.is_told = True
+
+    def _hold(self, change: Own) -> None:
+        """The ledger's figures, in the engine's units."""
+        if isinstance(change, Held):
+            account = self.row.account
+            account.position_usd[...] = change.position * float(self.row.rules.lot_usd)
+            account.wealth_usd[...] = change.value_1e8 / MONEY
+            self._position = change.position
 
     def _ticks(self, price: int, side: int) -> int:
         """Ticks from the anchor; a price off the grid rounds away from the market."""

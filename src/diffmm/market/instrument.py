@@ -26,6 +26,15 @@ def units(text: str, decimals: int) -> int:
     return int(whole) * 10**decimals + int(fraction.ljust(decimals, "0") or 0)
 
 
+def signed_units(text: str, decimals: int) -> int:
+    """The same for a decimal that may be negative.
+
+    Raises:
+        ValueError: as `units`.
+    """
+    return -units(text[1:], decimals) if text.startswith("-") else units(text, decimals)
+
+
 def text(value: int, decimals: int) -> str:
     """The venue's string of an integer: no trailing zeros, no exponent."""
     if decimals == 0:

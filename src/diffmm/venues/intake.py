@@ -6,11 +6,13 @@ without a book here, so a replay of the same lines pulls its quotes at the same 
 
 import collections
 import json
+from collections.abc import Sequence
 
 import numpy as np
 
 from diffmm.market import AccountInputs, Encoder, EncoderConfig, Instrument, Tape
-from diffmm.market.messages import Notice, NoticeKind
+from diffmm.market.messages import ContextMessage, Notice, NoticeKind
+from diffmm.market.own import Own
 
 from .hyperliquid import Codec
 
@@ -33,6 +35,7 @@ class Intake:
     - `notices`: frames that moved no book, by kind.
     - `anchors`: `(row, anchor price, tick)` each time the anchor moved.
     - `rows`: how many rows were made.
+    - `mark`: the venue's newest mark price, in price units.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Intake:
         self.notices: collections.Counter[str] = collections.Counter()
         self.anchors: list[tuple[int, int, int]] = []
         self.rows = 0
+        self.mark: int | None = None
         self._codec = Codec({x.coin: x for x in known})
         self._names = [f'"{x.coin}"' for x in known]
 
@@ -67,6 +71,8 @@ class Intake:
         rows: list[np.ndarray] = []
         notices: list[Notice] = []
         for message in self._codec.decode(frame):
+            if isinstance(message, ContextMessage) and message.coin == self.encoder.instrument.coin:
+                self.mark = message.mark or self.mark
             if not isinstance(message, Notice):
                 rows += self._made(self.encoder.on(message, receive_ns))
                 continue
@@ -81,6 +87,10 @@ class Intake:
     def lose_book(self, now_ns: int) -> list[np.ndarray]:
         """Rows that end the book at once."""
         return self._made(self.encoder.lose_book(now_ns))
+
+    def own(self, changes: Sequence[Own], now_ns: int) -> list[np.ndarray]:
+        """Rows that changes of our own orders make."""
+        return self._made(self.encoder.own(changes, now_ns))
 
     def timers(self, now_ns: int) -> list[np.ndarray]:
         """Rows that are due without a message."""

@@ -72,7 +72,7 @@ def action_hash(
         SigningError: for a nonce or time outside 64 bits, or a vault that is no address.
     """
     try:
-        data = msgpack.packb(action) + nonce.to_bytes(8, "big")
+        data = bytes(msgpack.packb(action) or b"") + nonce.to_bytes(8, "big")
         data += b"\x00" if vault is None else b"\x01" + _address_bytes(vault)
         if expires_ms is not None:
             data += b"\x00" + expires_ms.to_bytes(8, "big")

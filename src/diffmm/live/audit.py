@@ -1,0 +1,114 @@
+"""Reconciliation with the venue's own account: the one path of a start, a reconnect and a doubt.
+
+A round asks `/info` for open orders, fills and payments since the last known, and the account.
+Fills and orders are evidence like any other; then books and account must be equal to the last
+integer. What moves while a round is under way makes it unequal, so it is asked again.
+"""
+
+import dataclasses
+
+from diffmm.market import Instrument
+from diffmm.market.reports import AccountReport, FillReport, FundingReport, OrderReport
+from diffmm.venues.hyperliquid.account import WordError, Words
+
+from .books import Books
+from .desk import Desk
+from .events import Ask
+
+
+OVERLAP_MS = 60_000
+"""How far before the newest known fill the venue is asked again."""
+PAGE = 2000
+"""Fills in one answer at most."""
+
+
+@dataclasses.dataclass
+class Round:
+    """What the venue said of one moment, more or less.
+
+    **Attributes:**
+
+    - `asked`: questions without an answer yet, by id.
+    - `failed`: why it must be asked again, if it must.
+    """
+
+    asked: dict[int, str]
+    orders: list[OrderReport] = dataclasses.field(default_factory=list)
+    fills: list[FillReport] = dataclasses.field(default_factory=list)
+    fundings: list[FundingReport] = dataclasses.field(default_factory=list)
+    account: AccountReport | None = None
+    failed: str | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every answer came."""
+        return not self.asked and self.failed is None
+
+
+class Auditor:
+    """Rounds of one account; at most one at a time.
+
+    **Attributes:**
+
+    - `round`: under way, or `None`.
+    """
+
+    def __init__(self, at: Instrument, user: str):
+        self.user = user
+        self.round: Round | None = None
+        self._words = Words(at)
+
+    def start(self, desk: Desk, books: Books, venue_ms: int) -> list[Ask]:
+        """Ask everything."""
+        since = (books.last_ms if books.balance is not None else venue_ms) - OVERLAP_MS
+        wanted: dict[str, dict] = {
+            "openOrders": {},
+            "userFillsByTime": {"startTime": max(since, 0)},
+            "userFunding": {"startTime": max(since, 0)},
+            "clearinghouseState": {},
+        }
+        self.round = Round({})
+        return [self._ask(desk, self.round, kind, more) for kind, more in wanted.items()]
+
+    def answered(self, desk: Desk, id: int, body: bytes) -> list[Ask] | None:
+        """One answer; `None` for another's id, else what must be asked on."""
+        round = self.round
+        if round is None or id not in round.asked:
+            return None
+        kind, words = round.asked.pop(id), self._words
+        try:
+            if kind == "openOrders":
+                round.orders = words.open_orders(body)
+            elif kind == "userFunding":
+                round.fundings = words.fundings(body)
+            elif kind == "clearinghouseState":
+                round.account = words.account(body)
+            else:
+                fills = words.fills(body)
+                round.fills += fills
+                if len(fills) >= PAGE:
+                    more = {"startTime": max(x.exchange_ms for x in fills)}
+                    return [self._ask(desk, round, kind, more)]
+        except WordError as error:
+            round.failed = str(error)
+        return []
+
+    def unanswered(self, id: int, reason: str) -> bool:
+        """No answer; false for another's id."""
+        if self.round is None or id not in self.round.asked:
+            return False
+        self.round.failed = reason
+        return True
+
+    def take(self) -> Round | None:
+        """The round, once it is done or has failed; then there is none under way."""
+        round = self.round
+        if round is None or not (round.is_done or round.failed is not None):
+            return None
+        self.round = None
+        return round
+
+    def _ask(self, desk: Desk, round: Round, kind: str, more: dict) -> Ask:
+        id = desk.next_id()
+        round.asked[id] = kind
+        return Ask(id, {"type": kind, "user": self.user, **more})
