@@ -3,10 +3,12 @@
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 
 import msgspec
 import pytest
@@ -217,3 +219,14 @@ def test_an_operators_command_starts_without_the_engine(run, words):
         [sys.executable, "-c", code, *words], env=os.environ, check=False, capture_output=True
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_page_prints_its_address_serves_and_ends_with_a_signal(run):
+    words = [sys.executable, "-m", "diffmm.cli", "page", "--port", "0", "--read-only"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    url = process.stdout.readline().strip()
+    with urllib.request.urlopen(url + "state", timeout=5) as answer:
+        assert json.load(answer)["state"]["coin"] == "SIM"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    assert (process.returncode, err) == (0, "")

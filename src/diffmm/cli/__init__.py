@@ -18,6 +18,7 @@ COMMANDS = {
     "ctl": "pause, resume, reduce-only or stop one run",
     "kill": "latch a run and end it; nothing starts there before unkill",
     "unkill": "clear a kill latch, with a reason",
+    "page": "a run in the browser, on the loopback",
     "doctor": "whether this machine can run",
 }
 

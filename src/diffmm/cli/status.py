@@ -1,7 +1,6 @@
 """`diffmm status`: what runs say of themselves, and whether they still live."""
 
 import argparse
-import json
 import pathlib
 import sys
 import time
@@ -9,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from diffmm.live import kill_latch, state_file
+from diffmm.live import outside
 from diffmm.live.state_file import Pulse, RunState
 
 from . import runs
@@ -55,40 +54,22 @@ def _chosen(run: str | None) -> list[pathlib.Path]:
 
 
 def _look(folder: pathlib.Path) -> dict[str, Any]:
-    """One run as it is told: its state, its pulse, its latch, an exit code for the whole."""
-    latched = kill_latch.read(folder)
-    told: dict[str, Any] = {
-        "run": folder.name,
-        "folder": str(folder),
-        "pulse": None,
-        "age_s": None,
-        "latched": None if latched is None else latched.reason,
-        "state": None,
-        "error": None,
-    }
-    code = OK
-    try:
-        state = state_file.read(folder)
-        now_ms = time.time_ns() // 1_000_000
-        pulse = state_file.pulse(folder, state, now_ms)
-        told |= {
-            "pulse": pulse.value,
-            "age_s": (now_ms - state.updated_ms) / 1e3,
-            "state": msgspec.to_builtins(state),
-        }
-        code = UNWELL if pulse in (Pulse.DEAD, Pulse.SILENT) else OK
-        told["words"] = list(_words(state, pulse, told["age_s"]))
-    except state_file.StateError as error:
-        told["error"], told["words"], code = str(error), [str(error)], UNWELL
-    told["code"] = code if latched is None else LATCHED
-    return told
+    """One run as it is told: what is seen from outside, words, an exit code for the whole."""
+    seen = outside.look(folder)
+    state, pulse = seen["state"], seen["pulse"]
+    words = [seen["error"]] if state is None else list(_words(state, pulse, seen["age_s"]))
+    code = UNWELL if pulse in (None, Pulse.DEAD, Pulse.SILENT) else OK
+    if seen["latched"] is not None:
+        code = LATCHED
+    return {"run": folder.name, "folder": str(folder), **seen, "words": words, "code": code}
 
 
 def _show(args: argparse.Namespace, told: list[dict[str, Any]]) -> None:
     out = sys.stdout
     if args.json:
         plain = [{k: v for k, v in one.items() if k not in ("words", "code")} for one in told]
-        out.write(json.dumps({"runs": plain} if args.run is None else plain[0]) + "\n")
+        one = {"runs": plain} if args.run is None else plain[0]
+        out.write(msgspec.json.encode(one).decode() + "\n")
         out.flush()
         return
     if args.watch and out.isatty():
