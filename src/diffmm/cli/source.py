@@ -12,7 +12,7 @@ from diffmm.live import instruments
 from diffmm.market import Instrument
 from diffmm.venues import tape_io, world_io
 from diffmm.venues.client import Config as FeedConfig, Feed
-from diffmm.venues.hyperliquid import subscriptions
+from diffmm.venues.hyperliquid.codec import subscriptions
 from diffmm.venues.local import serve_tape
 
 

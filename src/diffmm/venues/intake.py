@@ -14,7 +14,7 @@ from diffmm.market import AccountInputs, Encoder, EncoderConfig, Instrument, Tap
 from diffmm.market.messages import ContextMessage, Notice, NoticeKind
 from diffmm.market.own import Own
 
-from .hyperliquid import Codec
+from .hyperliquid.codec import Codec
 
 
 GAP = '{"channel":"gap"'

@@ -1,3 +1,4 @@
-"""Hyperliquid: its websocket frames to market messages."""
+"""Hyperliquid: its wire format and its signatures.
 
-from .codec import Codec as Codec, subscriptions as subscriptions
+Nothing is imported here: `signer` does without the typed messages that `codec` brings with it.
+"""
