@@ -14,6 +14,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, UInt32
 
+from diffmm import pricing
 from diffmm.core import all_finite, flag, Health, param, POSITIVE, Stage, where
 from diffmm.market import Event, SIDE_SIGN
 from diffmm.pricing import Surface
@@ -25,16 +26,24 @@ from .search import solve
 
 
 BP = 1e4
+RAREST = float(jnp.finfo(jnp.float32).eps)
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """No static choice."""
+    """Static choices.
+
+    **Attributes:**
+
+    - `candidates`: how many prices a side the surface has.
+    """
+
+    candidates: int = pricing.Config().candidates.total
 
     @classmethod
     def small(cls) -> "Config":
         """The sizes on which the laws run."""
-        return cls()
+        return cls(pricing.Config.small().candidates.total)
 
 
 class Params(eqx.Module):
@@ -42,7 +51,7 @@ class Params(eqx.Module):
 
 
 class State(eqx.Module):
-    """The last decision's prices, where the next search starts."""
+    """The last decision's inventory and prices, where the next search starts."""
 
     prices: programme.Prices
 
@@ -74,10 +83,10 @@ class Allocation(eqx.Module):
 
 
 def init(params: Params, *, config: Config) -> State:
-    """Every limit is free."""
-    del config
+    """Nothing is held and every limit is free."""
     none = jnp.zeros_like(params.message_usd)
-    return State(programme.Prices(jnp.stack([none, none]), none))
+    sides = jnp.stack([none, none])
+    return State(programme.Prices(jnp.stack([sides] * config.candidates), sides, none))
 
 
 def update(
@@ -116,8 +125,9 @@ def build_programme(
     valid, net, fill = cut(surface.is_valid), cut(surface.net_bp), cut(surface.fill)
     unit = risk.room_usd
     dtype = net.dtype
-    # Fill probabilities below the working precision of the largest change no size.
-    fill = jnp.maximum(fill, jnp.finfo(dtype).eps)
+    # Below single precision's rounding unit a chance of a fill is none.
+    valid = valid & (fill > RAREST)
+    fill = jnp.maximum(fill, RAREST)
     sign = jnp.asarray(SIDE_SIGN, dtype)
     held = cut(surface.ticks)[:, :, None] == event.orders.ticks[:, None, :]
     is_new = ~jnp.any(held & event.orders.is_live[:, None, :], axis=2)

@@ -1,19 +1,17 @@
-"""The concave programme of sizes, and its stationarity as a recursion along the ladder.
+"""The concave programme of sizes, and its stationarity level by level.
 
     max  sum_i P_i [e_i y_i - h_i y_i^(1+b)] - sum_i m_i y_i - sum_i w_i K(N_i)
     s.t. g . y <= G,   N_M <= cap (each side),   y >= 0
 
-with `N_i = y_1 + ... + y_i`, `w_i = P_i - P_(i+1) >= 0` and `K` convex. Let `r_i` be the marginal
-cost of one more unit at level i. Stationarity runs from the outermost level inwards,
+with `N_i = y_1 + ... + y_i`, `w_i = P_i - P_(i+1) >= 0` and `K` convex. With `c_i` the inventory
+cost of one more unit at level i, `nu` the price of the side's cap and `lambda` that of the Gamma
+limit, stationarity is
 
-    r_i = r_(i+1) + w_i K'(N_i)
-    y_i = [(e_i - (m_i + lambda g_i + r_i) / P_i)+ / ((1+b) h_i)]^(1/b)
-    N_(i-1) = N_i - y_i
+    c_i = c_(i+1) + w_i K'(N_i),    c_(M+1) = 0
+    y_i = [(e_i - (m_i + lambda g_i + nu + c_i) / P_i)+ / ((1+b) h_i)]^(1/b)
 
-started at the side's total `N_M = t` with `r_(M+1) = nu`, the price of the cap. What is left at the
-inner end, `N_0`, must vanish; it grows in `t` with slope at least one, and in `nu`. `search` finds
-the three unknowns: one number a side, and the Gamma price `lambda`. Source: ours, tested against a
-general solver.
+`clearing` finds the prices for given `c`, `coupling` how all of it answers to a change, `search` the
+point where both agree. Source: ours, tested against a general solver.
 """
 
 from typing import NamedTuple
@@ -54,9 +52,10 @@ class Programme(eqx.Module):
 
 
 class Prices(eqx.Module):
-    """Where the recursion starts: `s` of each side, and the price of the Gamma limit."""
+    """A point of the search: inventory, and the prices of both caps and of the Gamma limit."""
 
-    s: Float[Array, "side"]
+    held: Float[Array, "levels side"]
+    cap: Float[Array, "side"]
     gamma: Float[Array, ""]
 
 
@@ -69,7 +68,7 @@ class Solution(eqx.Module):
 
 
 class Levels(NamedTuple):
-    """What the recursion reads at each level, levels first."""
+    """The programme as the search reads it, levels first; `inverse` is `1 / P`."""
 
     edge: Array
     steep: Array
@@ -77,19 +76,10 @@ class Levels(NamedTuple):
     reward: Array
     sweep: Array
     gamma: Array
-
-
-class Ends(NamedTuple):
-    """What the recursion leaves: `N_0` of each side and the Gamma exposure of each side."""
-
-    left: Array
-    used: Array
-
-
-def marginal(p: Programme, n: Float[Array, "side lanes"]) -> Float[Array, "side lanes"]:
-    """`K'(N)` in bp: a cubic in N, since gamma(q) is quadratic."""
-    c = p.cubic[:, :, None]
-    return c[:, 0] + n * (c[:, 1] + n * (c[:, 2] + n * c[:, 3]))
+    cubic: Array
+    cap: Array
+    limit: Array
+    power: Array
 
 
 def objective(p: Programme, y: Float[Array, "side levels"]) -> Float[Array, ""]:
@@ -102,54 +92,53 @@ def objective(p: Programme, y: Float[Array, "side levels"]) -> Float[Array, ""]:
 
 
 def levels(p: Programme) -> Levels:
+    """What does not change during a search."""
     inverse = 1 / p.fill
-    steep = ((1 + p.power) * p.impact) ** (-1 / p.power)
-    first = lambda x: x.T[:, :, None]
+    steep = jnp.exp(jnp.log((1 + p.power) * p.impact) / -p.power)
     return Levels(
-        first(p.edge - p.message * inverse),
-        first(steep),
-        first(inverse),
-        first(p.gamma * inverse),
-        first(p.sweep),
-        first(p.gamma),
+        (p.edge - p.message * inverse).T,
+        steep.T,
+        inverse.T,
+        (p.gamma * inverse).T,
+        p.sweep.T,
+        p.gamma.T,
+        p.cubic.T,
+        p.cap[:, 0],
+        p.gamma_limit,
+        p.power,
     )
 
 
-def shoot(
-    p: Programme,
-    levels: Levels,
-    total: Float[Array, "side lanes"],
-    nu: Float[Array, "side lanes"],
-    price: Float[Array, " lanes"],
-) -> tuple[Float[Array, "levels side lanes"], Ends]:
-    """Sizes by the recursion, and what is left at the inner end."""
-
-    def level(carry, at: Levels):
-        n, r, used = carry
-        # Below zero K goes on as a straight line: still convex, and what is left stays monotone.
-        r = r + at.sweep * marginal(p, jnp.maximum(n, 0.0))
-        u = at.edge - price[None] * at.reward - r * at.inverse
-        y = jnp.exp(jnp.log(jnp.where(u > 0, u, 1.0)) / p.power) * at.steep
-        y = jnp.where(u > 0, y, 0.0)
-        return (n - y, r, used + at.gamma * y), y
-
-    start = (total, nu, jnp.zeros_like(total))
-    (left, _, used), y = jax.lax.scan(level, start, levels, reverse=True)
-    return y, Ends(left, used)
+def sizes(
+    at: Levels, cost: Float[Array, "levels side"], gamma: Float[Array, ""]
+) -> tuple[Float[Array, "levels side"], Float[Array, "levels side"]]:
+    """Sizes at `nu + c` and the Gamma price, and how fast they fall with that cost."""
+    u = at.edge - gamma * at.reward - cost * at.inverse
+    asks = u > 0
+    safe = jnp.where(asks, u, 1.0)
+    y = jnp.where(asks, jnp.exp(jnp.log(safe) / at.power) * at.steep, 0.0)
+    return y, y * at.inverse / (at.power * safe)
 
 
-def ends_at(s: Float[Array, "side lanes"], p: Programme) -> tuple[Array, Array]:
-    """The side's total and the price of its cap: `s` up to the cap, then the price in its range."""
-    return jnp.minimum(s, p.cap), jnp.maximum(s / p.cap - 1, 0.0) * highest(p)
+def inventory_cost(
+    at: Levels, held: Float[Array, "levels side"]
+) -> tuple[Float[Array, "levels side"], Float[Array, "levels side"]]:
+    """`w K'(N)` and its slope in N; beyond the cap, which no solution passes, as at the cap."""
+    n, c = jnp.clip(held, 0.0, at.cap[None]), at.cubic[:, None]
+    value = c[0] + n * (c[1] + n * (c[2] + n * c[3]))
+    slope = c[1] + n * (2 * c[2] + 3 * n * c[3])
+    return at.sweep * value, at.sweep * slope
 
 
-def highest(p: Programme) -> Float[Array, "side 1"]:
-    """A price of the cap at which nothing is worth a unit."""
-    best = p.fill * (p.edge - marginal(p, jnp.zeros_like(p.cap))) - p.message
-    return jnp.maximum(jnp.max(best, axis=1, keepdims=True), jnp.finfo(p.edge.dtype).tiny)
+def inwards(x: Float[Array, "levels side"]) -> Float[Array, "levels side"]:
+    """Sums from each level outwards to the last."""
+    return jnp.matmul(jnp.triu(_ones(x)), x, precision=jax.lax.Precision.HIGHEST)
 
 
-def dearest(p: Programme) -> Float[Array, ""]:
-    """A Gamma price at which nothing is worth a unit."""
-    best = p.fill * (p.edge - marginal(p, jnp.zeros_like(p.cap))) - p.message
-    return jnp.maximum(jnp.max(best / p.gamma), 0.0)
+def outwards(x: Float[Array, "levels side"]) -> Float[Array, "levels side"]:
+    """Sums from the first level to each."""
+    return jnp.matmul(jnp.tril(_ones(x)), x, precision=jax.lax.Precision.HIGHEST)
+
+
+def _ones(x: Array) -> Array:
+    return jnp.ones((x.shape[0], x.shape[0]), x.dtype)
