@@ -14,6 +14,7 @@ COMMANDS = {
     "bench": "latency and throughput, each beside a trivial compiled call",
     "record": "write a venue's frames to a file that replay reads",
     "ckpt": "make, show and verify checkpoints",
+    "venue": "a venue on this machine that speaks Hyperliquid, for play money",
     "status": "what the runs say of themselves, and whether they live",
     "ctl": "pause, resume, reduce-only or stop one run",
     "kill": "latch a run and end it; nothing starts there before unkill",
