@@ -24,13 +24,13 @@ class Cleared(NamedTuple):
 
     cap: Float[Array, "side"]
     gamma: Float[Array, ""]
-    y: Float[Array, "levels side"]
-    fall: Float[Array, "levels side"]
+    y: Float[Array, "side levels"]
+    fall: Float[Array, "side levels"]
 
 
 def clear(
     at: Levels,
-    cost: Float[Array, "levels side"],
+    cost: Float[Array, "side levels"],
     cap: Float[Array, "side"],
     gamma: Float[Array, ""],
     close: Any,
@@ -56,11 +56,11 @@ def clear(
         is_over = used > at.limit
         low, high = jnp.where(is_over, last.gamma, low), jnp.where(is_over, high, last.gamma)
         # A bound cap gives back what its price falls by.
-        weighted, total = jnp.sum(at.gamma * fall, axis=0), jnp.sum(fall, axis=0)
+        weighted, total = jnp.sum(at.gamma * fall, axis=1), jnp.sum(fall, axis=1)
         bound = (caps > 0) & (total > 0)
         back = jnp.where(bound, weighted**2 / jnp.where(bound, total, 1.0), 0.0)
         newton = last.gamma + _newton(
-            used, at.limit, jnp.sum(at.gamma**2 * fall) - jnp.sum(back), at.power
+            used, at.limit, jnp.sum(at.gamma**2 * fall) - jnp.sum(back), at.root
         )
         # A free limit is tried first; then the bracket has two ends.
         middle = (low + high) / 2
@@ -79,8 +79,8 @@ def clear(
 
 
 def entries(
-    at: Levels, cost: Float[Array, "levels side"], gamma: Float[Array, ""]
-) -> Float[Array, "levels side"]:
+    at: Levels, cost: Float[Array, "side levels"], gamma: Float[Array, ""]
+) -> Float[Array, "side levels"]:
     """The price of the cap below which each level has a size."""
     return (at.edge - gamma * at.reward) / at.inverse - cost
 
@@ -97,11 +97,11 @@ def _fill_caps(
 
     def step(carry: Any) -> Any:
         nu, _, _, _, k = carry
-        y, fall = sizes(at, cost + nu[None], gamma)
-        total = jnp.sum(y, axis=0)
+        y, fall = sizes(at, cost + nu[:, None], gamma)
+        total = jnp.sum(y, axis=1)
         is_short = total < at.cap
-        newton = nu + _newton(total, at.cap, jnp.sum(fall, axis=0), at.power)
-        enters = jnp.max(jnp.where(entry < nu[None], entry, 0.0), axis=0)
+        newton = nu + _newton(total, at.cap, jnp.sum(fall, axis=1), at.root)
+        enters = jnp.max(jnp.where(entry < nu[:, None], entry, 0.0), axis=1)
         new = jnp.maximum(jnp.where(is_short, jnp.maximum(newton, enters), newton), 0.0)
         gap = jnp.where((nu <= 0) & is_short, 0.0, jnp.abs(total / at.cap - 1))
         return jnp.where(gap > close, new, nu), y, fall, jnp.max(gap), k + 1
@@ -111,9 +111,9 @@ def _fill_caps(
     return nu, y, fall
 
 
-def _newton(have: Array, want: Array, falls: Array, power: Array) -> Array:
-    """Change of a price so that `have^b`, nearly linear in it, becomes `want^b`."""
+def _newton(have: Array, want: Array, falls: Array, root: Array) -> Array:
+    """Change of a price so that `have^b`, nearly linear in it, becomes `want^b`; `root` is 1/b."""
     ok = (have > 0) & (falls > 0)
     safe = jnp.where(ok, have, want)
-    ratio = jnp.exp(power * jnp.log(want / safe))
-    return jnp.where(ok, safe * (1 - ratio) / (power * jnp.where(ok, falls, 1.0)), -jnp.inf)
+    ratio = jnp.exp(jnp.log(want / safe) / root)
+    return jnp.where(ok, safe * (1 - ratio) * root / jnp.where(ok, falls, 1.0), -jnp.inf)

@@ -19,17 +19,17 @@ from .programme import inventory_cost, inwards, Levels, outwards, Prices, sizes
 class Point(NamedTuple):
     """The ladder at prices, and by how much inventory cost is not what its inventory says."""
 
-    cost: Float[Array, "levels side"]
-    y: Float[Array, "levels side"]
-    held: Float[Array, "levels side"]
-    miss: Float[Array, "levels side"]
+    cost: Float[Array, "side levels"]
+    y: Float[Array, "side levels"]
+    held: Float[Array, "side levels"]
+    miss: Float[Array, "side levels"]
 
 
 class Step(NamedTuple):
     """Changes of inventory, cost and prices."""
 
-    held: Float[Array, "levels side"]
-    cost: Float[Array, "levels side"]
+    held: Float[Array, "side levels"]
+    cost: Float[Array, "side levels"]
     cap: Float[Array, "side"]
     gamma: Float[Array, ""]
 
@@ -37,16 +37,14 @@ class Step(NamedTuple):
 def point(at: Levels, prices: Prices) -> Point:
     """The ladder at a point of the search, whose cost is a number without a gradient."""
     cost = jax.lax.stop_gradient(inwards(inventory_cost(at, prices.held)[0]))
-    y, _ = sizes(at, cost + prices.cap[None], prices.gamma)
+    y, _ = sizes(at, cost + prices.cap[:, None], prices.gamma)
     return around(at, cost, y)
 
 
-def around(
-    at: Levels, cost: Float[Array, "levels side"], y: Float[Array, "levels side"]
-) -> Point:
+def around(at: Levels, cost: Float[Array, "side levels"], y: Float[Array, "side levels"]) -> Point:
     """The ladder at sizes that were found for a cost."""
     held = outwards(y)
-    beyond = jnp.concatenate([cost[1:], jnp.zeros_like(cost[:1])])
+    beyond = jnp.concatenate([cost[:, 1:], jnp.zeros_like(cost[:, :1])], axis=1)
     return Point(cost, y, held, cost - beyond - inventory_cost(at, held)[0])
 
 
@@ -60,7 +58,7 @@ def newton(at: Levels, prices: Prices, now: Point, frozen: Levels) -> Step:
         frozen: the programme of the matrix.
     """
     held, cost, caps, gamma = jax.lax.stop_gradient((now.held, now.cost, prices.cap, prices.gamma))
-    _, fall = sizes(frozen, cost + caps[None], gamma)
+    _, fall = sizes(frozen, cost + caps[:, None], gamma)
     slope = jnp.maximum(inventory_cost(frozen, held)[1], 0.0)
     one, none = jnp.ones_like(frozen.cap), jnp.zeros_like(frozen.cap)
 
@@ -73,10 +71,11 @@ def newton(at: Levels, prices: Prices, now: Point, frozen: Levels) -> Step:
         new = d[None] * by - (a * d * f)[None] * jnp.stack([none, g, one])
         return (a * d, new), (a, d, by)
 
-    xs = (fall, slope, frozen.gamma, now.miss)
+    fall, gammas = fall.T, frozen.gamma.T
+    xs = (fall, slope.T, gammas, now.miss.T)
     start = (none, jnp.stack([none, none, none]))
     _, (a, d, by) = jax.lax.scan(inward, start, xs, reverse=True)
-    pushed = by + jnp.stack([jnp.zeros_like(fall), frozen.gamma, jnp.ones_like(fall)], axis=1)
+    pushed = by + jnp.stack([jnp.zeros_like(fall), gammas, jnp.ones_like(fall)], axis=1)
 
     def outward(held: Array, x: tuple[Array, ...]) -> tuple[Array, Array]:
         d, moved = x
@@ -86,14 +85,15 @@ def newton(at: Levels, prices: Prices, now: Point, frozen: Levels) -> Step:
     moved = fall[:, None] * pushed
     _, along = jax.lax.scan(outward, start[1], (d[:, None], moved))
     sized = -fall[:, None] * (a[:, None] * along + pushed)
-    lack = at.cap - jnp.sum(now.y, axis=0)
+    lack = at.cap - jnp.sum(now.y, axis=1)
     room = at.limit - jnp.sum(at.gamma * now.y)
     d_cap, d_gamma = _limits(
-        along[-1], jnp.sum(frozen.gamma[:, None] * sized, axis=0), lack, room, caps > 0, gamma > 0
+        along[-1], jnp.sum(gammas[:, None] * sized, axis=0), lack, room, caps > 0, gamma > 0
     )
     by_price = jnp.stack([one, d_gamma * one, d_cap])
     held = jnp.sum(along * by_price[None], axis=1)
-    return Step(held, a * held + jnp.sum(by * by_price[None], axis=1), d_cap, d_gamma)
+    cost = a * held + jnp.sum(by * by_price[None], axis=1)
+    return Step(held.T, cost.T, d_cap, d_gamma)
 
 
 def _limits(

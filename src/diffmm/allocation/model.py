@@ -86,7 +86,7 @@ def init(params: Params, *, config: Config) -> State:
     """Nothing is held and every limit is free."""
     none = jnp.zeros_like(params.message_usd)
     sides = jnp.stack([none, none])
-    return State(programme.Prices(jnp.stack([sides] * config.candidates), sides, none))
+    return State(programme.Prices(jnp.stack([sides] * config.candidates, axis=1), sides, none))
 
 
 def update(

@@ -54,7 +54,7 @@ class Programme(eqx.Module):
 class Prices(eqx.Module):
     """A point of the search: inventory, and the prices of both caps and of the Gamma limit."""
 
-    held: Float[Array, "levels side"]
+    held: Float[Array, "side levels"]
     cap: Float[Array, "side"]
     gamma: Float[Array, ""]
 
@@ -68,7 +68,7 @@ class Solution(eqx.Module):
 
 
 class Levels(NamedTuple):
-    """The programme as the search reads it, levels first; `inverse` is `1 / P`."""
+    """The programme as the search reads it: `inverse` is `1 / P`, caps and limit bare."""
 
     edge: Array
     steep: Array
@@ -79,7 +79,7 @@ class Levels(NamedTuple):
     cubic: Array
     cap: Array
     limit: Array
-    power: Array
+    root: Array
 
 
 def objective(p: Programme, y: Float[Array, "side levels"]) -> Float[Array, ""]:
@@ -96,49 +96,45 @@ def levels(p: Programme) -> Levels:
     inverse = 1 / p.fill
     steep = jnp.exp(jnp.log((1 + p.power) * p.impact) / -p.power)
     return Levels(
-        (p.edge - p.message * inverse).T,
-        steep.T,
-        inverse.T,
-        (p.gamma * inverse).T,
-        p.sweep.T,
-        p.gamma.T,
-        p.cubic.T,
+        p.edge - p.message * inverse,
+        steep,
+        inverse,
+        p.gamma * inverse,
+        p.sweep,
+        p.gamma,
+        p.cubic,
         p.cap[:, 0],
         p.gamma_limit,
-        p.power,
+        1 / p.power,
     )
 
 
 def sizes(
-    at: Levels, cost: Float[Array, "levels side"], gamma: Float[Array, ""]
-) -> tuple[Float[Array, "levels side"], Float[Array, "levels side"]]:
+    at: Levels, cost: Float[Array, "side levels"], gamma: Float[Array, ""]
+) -> tuple[Float[Array, "side levels"], Float[Array, "side levels"]]:
     """Sizes at `nu + c` and the Gamma price, and how fast they fall with that cost."""
     u = at.edge - gamma * at.reward - cost * at.inverse
     asks = u > 0
     safe = jnp.where(asks, u, 1.0)
-    y = jnp.where(asks, jnp.exp(jnp.log(safe) / at.power) * at.steep, 0.0)
-    return y, y * at.inverse / (at.power * safe)
+    y = jnp.where(asks, jnp.exp(jnp.log(safe) * at.root) * at.steep, 0.0)
+    return y, y * at.inverse * at.root / safe
 
 
 def inventory_cost(
-    at: Levels, held: Float[Array, "levels side"]
-) -> tuple[Float[Array, "levels side"], Float[Array, "levels side"]]:
+    at: Levels, held: Float[Array, "side levels"]
+) -> tuple[Float[Array, "side levels"], Float[Array, "side levels"]]:
     """`w K'(N)` and its slope in N; beyond the cap, which no solution passes, as at the cap."""
-    n, c = jnp.clip(held, 0.0, at.cap[None]), at.cubic[:, None]
+    n, c = jnp.clip(held, 0.0, at.cap[:, None]), at.cubic.T[:, :, None]
     value = c[0] + n * (c[1] + n * (c[2] + n * c[3]))
     slope = c[1] + n * (2 * c[2] + 3 * n * c[3])
     return at.sweep * value, at.sweep * slope
 
 
-def inwards(x: Float[Array, "levels side"]) -> Float[Array, "levels side"]:
+def inwards(x: Float[Array, "side levels"]) -> Float[Array, "side levels"]:
     """Sums from each level outwards to the last."""
-    return jnp.matmul(jnp.triu(_ones(x)), x, precision=jax.lax.Precision.HIGHEST)
+    return jax.lax.cumsum(x, axis=1, reverse=True)
 
 
-def outwards(x: Float[Array, "levels side"]) -> Float[Array, "levels side"]:
+def outwards(x: Float[Array, "side levels"]) -> Float[Array, "side levels"]:
     """Sums from the first level to each."""
-    return jnp.matmul(jnp.tril(_ones(x)), x, precision=jax.lax.Precision.HIGHEST)
-
-
-def _ones(x: Array) -> Array:
-    return jnp.ones((x.shape[0], x.shape[0]), x.dtype)
+    return jax.lax.cumsum(x, axis=1)

@@ -62,21 +62,22 @@ def solve(p: Programme, guess: Prices) -> Solution:
     new = _moved(prices, now, step)
     # The step knows the levels that have a size now; it ends where the next would enter.
     entry = entries(frozen, now.cost, prices.gamma)
-    floor = jnp.max(jnp.where(entry < prices.cap[None], entry, 0.0), axis=0)
+    floor = jnp.max(jnp.where(entry < prices.cap[:, None], entry, 0.0), axis=1)
     new = Prices(new.held, jnp.maximum(new.cap, floor), new.gamma)
-    y, _ = sizes(at, now.cost + step.cost + new.cap[None], new.gamma)
+    y, _ = sizes(at, now.cost + step.cost + new.cap[:, None], new.gamma)
     # Beyond a cap the outermost levels give way: they are worth the least.
-    held = jnp.minimum(outwards(y), at.cap[None])
-    y = jnp.maximum(held - jnp.concatenate([jnp.zeros_like(held[:1]), held[:-1]]), 0.0)
+    held = jnp.minimum(outwards(y), at.cap[:, None])
+    before = jnp.concatenate([jnp.zeros_like(held[:, :1]), held[:, :-1]], axis=1)
+    y = jnp.maximum(held - before, 0.0)
     y = y * (at.limit / jnp.maximum(jnp.sum(at.gamma * y), at.limit))
-    return Solution(y.T, new.cap, jax.lax.stop_gradient(new))
+    return Solution(y, new.cap, jax.lax.stop_gradient(new))
 
 
 def _search(at: Levels, guess: Prices) -> Prices:
     """Newton from the guess, then ascent where it is needed."""
     eps = jnp.finfo(at.edge.dtype).eps
     # What an error in inventory cost is measured against: the best edge, or the dearest inventory.
-    scale = jnp.maximum(jnp.max(at.edge), jnp.max(jnp.abs(at.cubic[0])))
+    scale = jnp.maximum(jnp.max(at.edge), jnp.max(jnp.abs(at.cubic[:, 0])))
     scale = jnp.maximum(scale, jnp.finfo(at.edge.dtype).tiny)
 
     def cleared(prices: Prices, steps: Array) -> Found:
@@ -120,7 +121,7 @@ def _rise(at: Levels, y: Array, way: Array) -> Float[Array, ""]:
 
     def slope(share: Array) -> Array:
         here = jnp.maximum(y + share * way, 0.0)
-        raised = jnp.exp(jnp.log(jnp.where(here > 0, here / at.steep, 1.0)) * at.power)
+        raised = jnp.exp(jnp.log(jnp.where(here > 0, here / at.steep, 1.0)) / at.root)
         edge = at.edge - jnp.where(here > 0, raised, 0.0)
         cost = inwards(inventory_cost(at, outwards(here))[0])
         return jnp.sum(way * (edge / at.inverse - cost))
