@@ -7,7 +7,7 @@ only, so single precision holds however strongly the levels are coupled. Source:
 the Riccati recursion of linear-quadratic control.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -62,7 +62,7 @@ def newton(at: Levels, prices: Prices, now: Point, frozen: Levels) -> Step:
     slope = jnp.maximum(inventory_cost(frozen, held)[1], 0.0)
     one, none = jnp.ones_like(frozen.cap), jnp.zeros_like(frozen.cap)
 
-    def inward(carry: tuple[Array, Array], x: tuple[Array, ...]) -> tuple[tuple[Array, Array], ...]:
+    def inward(carry: tuple[Array, Array], x: tuple[Array, ...]) -> tuple[Any, Any]:
         a, by = carry
         f, k, g, miss = x
         a = a + k

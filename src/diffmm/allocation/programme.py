@@ -10,8 +10,8 @@ limit, stationarity is
     c_i = c_(i+1) + w_i K'(N_i),    c_(M+1) = 0
     y_i = [(e_i - (m_i + lambda g_i + nu + c_i) / P_i)+ / ((1+b) h_i)]^(1/b)
 
-`clearing` finds the prices for given `c`, `coupling` how all of it answers to a change, `search` the
-point where both agree. Source: ours, tested against a general solver.
+`clearing` finds the prices for given `c`, `coupling` how all of it answers to a change, `search`
+the point where both agree. Source: ours, tested against a general solver.
 """
 
 from typing import NamedTuple

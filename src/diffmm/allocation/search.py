@@ -1,9 +1,9 @@
 """The point where inventory cost and inventory along the ladder agree, and the sizes there.
 
 Prices that clear the limits at a given inventory cost, then a block Newton step for the inventory,
-from the last decision's. Where that cycles between sets of levels, the cleared sizes are a direction
-in which the true objective rises (they are the best for its tangent), so a line search along it
-cannot fail. Source: ours, tested against bisection in float64 and a general solver.
+from the last decision's. Where that cycles between sets of levels, the cleared sizes are a
+direction in which the true objective rises (they are the best for its tangent), so a line search
+along it cannot fail. Source: ours, tested against bisection in float64 and a general solver.
 """
 
 from typing import Any, NamedTuple
