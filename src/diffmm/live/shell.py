@@ -11,6 +11,7 @@ import dataclasses
 import json
 import secrets
 import time
+import traceback
 import urllib.parse
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -134,8 +135,17 @@ class Shell:
         except JournalError as error:
             # What follows in the list has not left: the core learns of it as of anything lost.
             self._is_broken = True
-            self._say(f"journal: {error}")
-            self._perform(self.trader.on(events.Broken(str(error)), self.now_ns()))
+            self._break(f"journal: {error}")
+        except Exception as error:
+            # Whatever went wrong inside, what stands at the venue must go.
+            if isinstance(event, events.Broken):
+                raise
+            self._say(traceback.format_exc())
+            self._break(f"{type(error).__name__}: {error}")
+
+    def _break(self, reason: str) -> None:
+        self._say(f"error   {reason}")
+        self._perform(self.trader.on(events.Broken(reason), self.now_ns()))
 
     def _perform(self, actions: list[events.Action]) -> None:
         for action in actions:
@@ -256,6 +266,5 @@ class Shell:
         self._tasks.discard(task)
         if task.cancelled() or (error := task.exception()) is None:
             return
-        self._say(f"error   {error!r}")
         if self.ended is None:
-            self._feed(events.Broken(f"a task died: {error!r}"))
+            self._break(f"a task died: {error!r}")

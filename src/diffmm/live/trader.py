@@ -25,6 +25,7 @@ from .books import Balance, Books, ConflictError
 from .dealer import Dealer
 from .desk import Desk, is_ours
 from .events import Action, Command, End, Latch, Say
+from .gate import Tokens
 from .limits import Limits
 from .quoter import Stepper
 from .wire import Wire
@@ -35,6 +36,8 @@ MS = 1_000_000
 FINE, UNEXPECTED, LATCHED, LOST, UNRECONCILED, UNCONFIRMED = 0, 1, 4, 5, 6, 7
 """Exit codes."""
 PUBLIC = ("bbo", "l2Book", "trades", "activeAssetCtx")
+AUDITS_PER_MIN = 12
+"""Rounds that may follow one another at once; each weighs 62 of the venue's 1200 a minute."""
 LAG_NS = NS
 """A pause of ours that long: what we believe is old, and must be reconciled."""
 
@@ -130,6 +133,7 @@ class Trader(Dealer):
         self._is_ended = False
         self._started_ns = self._alive_ns = self._audited_ns = 0
         self._unequal = 0
+        self._audits = Tokens(AUDITS_PER_MIN)
         self._armed_ns = 0
         self._envelope = msgspec.json.Decoder(_Envelope)
         self._post = msgspec.json.Decoder(_Post)
@@ -373,11 +377,11 @@ class Trader(Dealer):
             return
         is_urgent = mode in (Mode.RECONCILING, Mode.ENDING) or self._unequal > 0
         wait_ns = self.config.retry_ns if is_urgent else self.config.audit_ns
-        if is_urgent and any(True for _ in self.desk.blotter.working()):
-            # It can only be equal once everything is over.
-            wait_ns = self.config.retry_ns * 2
+        if is_urgent and self._audits.left(self.now_ns) == 0:
+            wait_ns = self.config.audit_ns
         if self.now_ns - self._audited_ns >= wait_ns:
             self._audited_ns = self.now_ns
+            self._audits.take(self.now_ns)
             self._send(list(self._auditor.start(self.desk, self.books, self.venue_ms)))
 
     def _on_round(self, round: Round, mode: Mode) -> None:
