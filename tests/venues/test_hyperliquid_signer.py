@@ -10,7 +10,13 @@ from eth_account import Account
 from hyperliquid.utils import signing as sdk
 from hypothesis import given, settings, strategies as st
 
-from diffmm.venues.hyperliquid.signer import action_hash, recover, Signer, SigningError
+from diffmm.venues.hyperliquid.signer import (
+    action_hash,
+    recover,
+    Signer,
+    SigningError,
+    throwaway,
+)
 
 
 KEY = "22" * 32
@@ -147,5 +153,5 @@ def test_what_is_no_key_is_refused_without_repeating_it(wrong):
 
 
 def test_a_throwaway_key_is_its_entropys():
-    assert Signer.throwaway(b"a").address == Signer.throwaway(b"a").address
-    assert Signer.throwaway(b"a").address != Signer.throwaway(b"b").address
+    assert Signer(throwaway(b"a")).address == Signer(throwaway(b"a")).address
+    assert Signer(throwaway(b"a")).address != Signer(throwaway(b"b")).address

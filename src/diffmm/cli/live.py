@@ -1,4 +1,4 @@
-"""`diffmm live`, and `run_live.py`: the engine on a streamed market in shadow mode."""
+"""`diffmm live`, and `run_live.py`: the engine on a market that reaches it over a websocket."""
 
 import argparse
 import asyncio
@@ -12,6 +12,7 @@ import sys
 import time
 from typing import Any
 
+from . import trading
 from .durations import seconds, speed
 from .replay import add_account_arguments, learn, load_params
 from .saying import say
@@ -29,12 +30,19 @@ ROUND_S, SHORT_ROUND_S, LONG_S, LEAST_ROUNDS = 60, 5, 600.0, 5
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Everything the command takes."""
     add = parser.add_argument
-    add("--mode", choices=["shadow"], default="shadow", help="shadow: no order is sent")
+    add(
+        "--mode",
+        choices=["paper", "shadow", "live"],
+        default="paper",
+        help="paper: orders to a venue on this machine; shadow: none is sent; live: real money",
+    )
     add("--for", dest="for_s", type=seconds, metavar="TIME", help="session time, e.g. 60s")
     add("--seed", type=int, default=0, help="of the world and of the reconnect jitter")
-    add("--world", default="thin", help="generative world in place of a tape")
+    add("--world", default="thin", help="shadow: generative world in place of a tape")
     add("--tape", metavar="FILE", help="recording to stream over the loopback")
-    add("--venue", metavar="URL", help="feed that exists: ws://..., wss://... or hyperliquid")
+    add(
+        "--venue", metavar="URL", help="one that exists: http://127.0.0.1:P, wss://..., hyperliquid"
+    )
     add("--coin", help="market, as the venue spells it")
     add("--reference", metavar="COIN", help="market of the same feed that leads")
     add("--size-decimals", type=int, help="of the coin; learnt from its first book if not given")
@@ -42,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--checkpoint", metavar="DIR", help="parameters; default checkpoints/default")
     add("--set", action="append", default=[], metavar="P=V", help="one parameter otherwise")
     add_account_arguments(parser)
+    trading.add_arguments(parser)
     add("--name", help="of the run's folder under runs/live")
     add("--status", type=seconds, default=5.0, metavar="TIME", help="between status lines")
     add("--patience", type=seconds, default=30.0, metavar="TIME", help="wait for a silent venue")
@@ -53,20 +62,22 @@ def main(args: argparse.Namespace) -> int:
     """Run one session; the exit code."""
     # What goes wrong with the peer is said by the session; the library would add a traceback.
     logging.getLogger("websockets").addHandler(logging.NullHandler())
-    from diffmm.live import JournalError
+    from diffmm.live import JournalError, KeyFileError
     from diffmm.training import CheckpointError, OverrideError
 
     from .source import UsageError, VenueError
 
+    say("diffmm", importlib.metadata.version("diffmm"))
     codes: dict[type[Exception], int] = {
         UsageError: USAGE,
+        KeyFileError: USAGE,
         CheckpointError: USAGE,
         OverrideError: USAGE,
         VenueError: LOST,
         JournalError: UNEXPECTED,
     }
     try:
-        return _run(args)
+        return _shadow(args) if args.mode == "shadow" else trading.run(args)
     except tuple(codes) as error:
         say("error", str(error))
         return next(code for kind, code in codes.items() if isinstance(error, kind))
@@ -82,8 +93,19 @@ class Setup:
     account: Any
 
 
-def _run(args: argparse.Namespace) -> int:
-    say("diffmm", importlib.metadata.version("diffmm"))
+def compiled(args: argparse.Namespace) -> Any:
+    """The engine for real orders, compiled before anything connects."""
+    from diffmm import live
+    from diffmm.engine import loop, stepper
+
+    params = load_params(args.checkpoint, args.set)
+    started = time.perf_counter()
+    steps = live.Timed(stepper.Stepper(params, None, loop.Config.default()))
+    say("compile", f"two programs in {time.perf_counter() - started:.1f} s, before connecting")
+    return steps
+
+
+def _shadow(args: argparse.Namespace) -> int:
     say("mode", "SHADOW - no order leaves this process, fills are modelled. No key was looked for")
     with Stopper() as stopper:
         from diffmm import live
@@ -167,8 +189,9 @@ def _finish(
     from .outcome import summary
 
     told = summary(args, found, setup, core, end)
+    title = f"{found.instrument.coin} on {found.label}"
     if page and core.records:
-        _write_page(page, args, found, setup, core, told)
+        _write_page(page, args, title, core, told, setup)
     if args.json:
         sys.stdout.write(json.dumps(told) + "\n")
         sys.stdout.flush()
@@ -181,21 +204,27 @@ def _finish(
 
 
 def _write_page(
-    page: pathlib.Path, args: argparse.Namespace, found: Any, setup: Setup, core: Any, told: Any
+    page: pathlib.Path,
+    args: argparse.Namespace,
+    title: str,
+    core: Any,
+    told: Any,
+    setup: Setup | None = None,
 ) -> None:
+    """The run's page; with a fill rule the learner's rows too."""
     from diffmm.report import write_page
 
     tape = core.tape()
     learner, span_s = None, float(tape.events().dt_s.sum())
     round_s = ROUND_S if span_s > LONG_S else SHORT_ROUND_S
-    if span_s > LEAST_ROUNDS * round_s:
+    if setup is not None and span_s > LEAST_ROUNDS * round_s:
         learner, told["learner"] = learn(
             args, tape, setup.params, setup.rule, setup.config, round_s
         )
     page.parent.mkdir(parents=True, exist_ok=True)
     write_page(
         page,
-        title=f"{found.instrument.coin} on {found.label}",
+        title=title,
         mode=args.mode,
         summary=told,
         tape=tape,
@@ -204,3 +233,17 @@ def _write_page(
         reproduce=shlex.join(["python", *sys.argv]),
     )
     say("page", str(page))
+
+
+def show(args: argparse.Namespace, folder: pathlib.Path, told: Any, core: Any, title: str) -> None:
+    """A trading run's page, and its summary in words."""
+    if core.records and args.html != "":
+        _write_page(
+            folder / PAGE if args.html is None else pathlib.Path(args.html), args, title, core, told
+        )
+    say(
+        "summary",
+        f"{told['events']} events, {told['decisions']} decisions, {told['fills']} fills, "
+        f"pnl {told['pnl_usd']:+.2f} USD, max pos {told['max_abs_position_usd']:.0f} USD, "
+        f"rejects {sum(told['rejects'].values())}, faults {sum(told['faults'].values())}",
+    )

@@ -5,6 +5,9 @@ import dataclasses
 from typing import Any
 
 from diffmm.live import Core, End
+from diffmm.live.quoter import Quoter
+from diffmm.live.trader import Trader
+from diffmm.market import AccountInputs
 from diffmm.report import summary as report
 from diffmm.simulation import hard_fills
 
@@ -39,7 +42,7 @@ def summary(
         "seed": args.seed,
         "speed": args.speed if args.speed < float("inf") else "inf",
         "fills_are": "modelled by the hard fill rule; no order was sent",
-        **_scored(core, setup.rule, args.seed),
+        **_scored(core, args.seed, setup.rule),
         "set": args.set,
         "intents": core.orders.intents,
         "latency_us": core.stepper.stopwatch.quantiles_us(),
@@ -51,7 +54,40 @@ def summary(
     }
 
 
-def _scored(core: Core, rule: hard_fills.Params, seed: int) -> dict[str, Any]:
+def traded(
+    args: argparse.Namespace, venue: str, core: Trader, account: AccountInputs, code: int
+) -> dict[str, Any]:
+    """A trading run: what its rows and decisions say, and what the exact ledger and books say."""
+    at, held, seen = core.desk.at, core.books.balance, core.seen
+    told = {
+        "mode": args.mode,
+        "venue": venue,
+        "coin": at.coin,
+        "seed": args.seed,
+        "fills_are": "the venue's own",
+        **_scored(core, args.seed),
+        **report.money(core.ledger),
+        "set": args.set,
+        "intents": core.intents,
+        "latency_us": core.stepper.stopwatch.quantiles_us(),
+        "rejects": dict(core.desk.rejects),
+        "gate_denials": dict(core.denials),
+        "resting_at_exit": core.resting_at_exit,
+        "is_confirmed": core.is_confirmed,
+        "reconnects": core.wire.reconnects,
+        "books": None if held is None else dataclasses.asdict(held),
+        "venue_account": None if seen is None else dataclasses.asdict(seen),
+        "ledger_equals_venue": seen is not None and core.books.difference(seen) is None,
+        "dead_man": core.dead_man,
+        "faults": dict(core.faults),
+        "counters": dataclasses.asdict(core.intake.encoder.counters),
+        "notices": dict(core.intake.notices),
+        "exit_code": code,
+    }
+    return {**told, "account": dataclasses.asdict(account)}
+
+
+def _scored(core: Quoter, seed: int, rule: hard_fills.Params | None = None) -> dict[str, Any]:
     if not core.records:
         return NOTHING
     scored = report.score(core.tape(), core.record(), core.account)

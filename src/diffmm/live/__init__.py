@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from . import journal as journal
     from .core import Core as Core
     from .journal import Journal as Journal, JournalError as JournalError
+    from .keys import KeyFileError as KeyFileError
     from .probe import instruments as instruments
     from .session import Config as Config, End as End, Session as Session
     from .status import Status as Status
@@ -23,6 +24,7 @@ _FOUND_IN = {
     "Core": "core",
     "Journal": "journal",
     "JournalError": "journal",
+    "KeyFileError": "keys",
     "instruments": "probe",
     "Config": "session",
     "End": "session",

@@ -27,6 +27,8 @@ class Core(Quoter):
     - `orders`: modelled orders.
     """
 
+    fills_are = "fills (modelled)"
+
     def __init__(self, stepper: Stepper, intake: Intake, account: AccountInputs, journal: Journal):
         super().__init__(stepper, intake, account)
         self.journal, self.orders = journal, Orders()
@@ -54,6 +56,16 @@ class Core(Quoter):
     def write(self, record: dict[str, Any]) -> None:
         """Append to the journal."""
         self.journal.write(record)
+
+    def best(self, side: int) -> tuple[int, int] | None:
+        """Price and size of the modelled order nearest to the market."""
+        order, encoder = self.orders.best(side), self.intake.encoder
+        return order and (encoder.anchor + encoder.tick * order.ticks, order.lots)
+
+    @property
+    def standing(self) -> int:
+        """How many modelled orders stand."""
+        return len(self.orders.live)
 
     def _on_row(self, vector: np.ndarray) -> None:
         if vector[self._at.kind] == int(Kind.ANCHOR):

@@ -13,7 +13,7 @@ import numpy as np
 
 from diffmm.engine.loop import Record
 from diffmm.execution.diff import Cancel, diff, Place
-from diffmm.market import AccountInputs, Kind, own
+from diffmm.market import AccountInputs, BID, Kind, own
 from diffmm.market.reports import FillReport, FundingReport
 from diffmm.venues.intake import Intake
 
@@ -74,6 +74,18 @@ class Dealer(Quoter):
     def epoch(self) -> int | None:
         """Connection to post on, `None` to go over HTTP."""
         return self.wire.epoch if self.wire.is_ready else None
+
+    def best(self, side: int) -> tuple[int, int] | None:
+        """Price and size of our order nearest to the market, those being cancelled left out."""
+        orders = [self.desk.blotter.orders[x] for at, x in self.slots.items() if at[0] == side]
+        pick = max if side == BID else min
+        order = pick(orders, key=lambda x: x.price, default=None)
+        return order and (order.price, order.left)
+
+    @property
+    def standing(self) -> int:
+        """How many orders are not over."""
+        return sum(1 for _ in self.desk.blotter.working())
 
     def snapshot(self) -> Snapshot:
         """What the gate is told."""

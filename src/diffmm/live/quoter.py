@@ -63,6 +63,9 @@ class Quoter(abc.ABC):
     - `now_ns`: clock of the newest event.
     """
 
+    fills_are = "fills"
+    """How fills are called on the status line."""
+
     def __init__(self, stepper: Stepper, intake: Intake, account: AccountInputs):
         self.intake, self.account, self.stepper = intake, account, stepper
         self.rows: list[np.ndarray] = []
@@ -81,6 +84,15 @@ class Quoter(abc.ABC):
     @abc.abstractmethod
     def write(self, record: dict[str, Any]) -> None:
         """Append to the journal."""
+
+    @abc.abstractmethod
+    def best(self, side: int) -> tuple[int, int] | None:
+        """Price and size of our order nearest to the market, in the instrument's units."""
+
+    @property
+    @abc.abstractmethod
+    def standing(self) -> int:
+        """How many orders of ours stand or are on their way."""
 
     @abc.abstractmethod
     def _on_row(self, vector: np.ndarray) -> None:

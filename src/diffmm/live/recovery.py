@@ -35,12 +35,13 @@ class Known:
     nonce: int = 0
 
 
-def state(known: Known, ns: int) -> dict[str, Any]:
+def state(known: Known, ns: int, user: str) -> dict[str, Any]:
     """Everything as one record, the first of a segment."""
     books = known.books
     return {
         "t": "state",
         "ns": ns,
+        "user": user,
         "nonce": known.nonce,
         "balance": msgspec.to_builtins(books.balance),
         "opened_ms": books.opened_ms,
@@ -52,8 +53,8 @@ def state(known: Known, ns: int) -> dict[str, Any]:
     }
 
 
-def recover(folder: pathlib.Path, at: Instrument) -> Known:
-    """Fold what the segments of a folder hold; nothing there is nothing known.
+def recover(folder: pathlib.Path, at: Instrument, user: str) -> Known:
+    """Fold what the segments of a folder hold of an account; nothing there is nothing known.
 
     Raises:
         JournalError: for records that contradict each other.
@@ -62,7 +63,11 @@ def recover(folder: pathlib.Path, at: Instrument) -> Known:
     tail: list[list[dict[str, Any]]] = []
     for path in reversed(segments):
         tail.append(journal.read(path))
-        if any(x.get("t") == "state" for x in tail[-1]):
+        begun = [x for x in tail[-1] if x.get("t") == "state"]
+        if begun:
+            if begun[-1]["user"] != user:
+                # The folder served another account before.
+                return Known(Books(at), Blotter())
             break
     return fold((x for part in reversed(tail) for x in part), at)
 

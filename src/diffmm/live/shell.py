@@ -111,6 +111,10 @@ class Shell:
         """Hand a command to the core; from the loop's thread."""
         self._feed(events.Commanded(command, reason))
 
+    def stop(self) -> None:
+        """End the run cleanly; from the loop's thread."""
+        self.command(events.Command.STOP)
+
     async def run(self) -> events.End:
         """Until the core ends the run."""
         self._feed(events.Started(secrets.randbits(64)))

@@ -7,7 +7,7 @@ from diffmm.evaluation.ledger import MONEY_DECIMALS
 from diffmm.market import ASK, BID
 from diffmm.market.instrument import text
 
-from .core import Core
+from .quoter import Quoter
 
 
 NS = 1_000_000_000
@@ -17,8 +17,8 @@ CLEAR = "\r\x1b[2K"
 SHORT = {"spread": "spr", "adverse": "adv", "inventory": "inv", "funding": "fund", "fees": "fee"}
 
 
-def line(core: Core) -> str:
-    """Market, quotes, position, modelled money and step time at this moment."""
+def line(core: Quoter) -> str:
+    """Market, quotes, position, money and step time at this moment."""
     at = core.intake.encoder.instrument
     mid2 = core.ledger.mid2
     if mid2 is None:
@@ -29,17 +29,17 @@ def line(core: Core) -> str:
         " ".join(_quote(core, side, name) for side, name in ((BID, "bid"), (ASK, "ask"))),
         f"pos {_signed(core.ledger.position, at.size_decimals)}",
         money(core),
-        f"fills {core.ledger.fills} (modelled)",
+        core.fills_are.replace("fills", f"fills {core.ledger.fills}", 1),
     ]
     taken = core.stepper.stopwatch.quantiles_us().get("decide")
     if taken:
         parts.append(f"decide p50 {taken['p50'] / 1e3:.1f} p99 {taken['p99'] / 1e3:.1f} ms")
-    parts.append("PULLED" if core.is_pulled else f"{len(core.orders.live)} orders")
+    parts.append("PULLED" if core.is_pulled else f"{core.standing} orders")
     faults = sum(core.faults.values())
     return " | ".join([*parts, f"faults {faults}"])
 
 
-def money(core: Core) -> str:
+def money(core: Quoter) -> str:
     """PnL and its parts in USD; funding is settled in the summary only."""
     usd = 10**MONEY_DECIMALS
     parts = core.ledger.pnl_parts_1e8
@@ -65,7 +65,7 @@ class Status:
         self.interval_s = interval_s
         self._stream, self._is_terminal = stream, stream.isatty()
 
-    def show(self, core: Core) -> None:
+    def show(self, core: Quoter) -> None:
         """The line of this moment."""
         if self._is_terminal:
             self._stream.write(CLEAR + line(core))
@@ -85,13 +85,11 @@ class Status:
         self._stream.flush()
 
 
-def _quote(core: Core, side: int, name: str) -> str:
-    order, encoder = core.orders.best(side), core.intake.encoder
+def _quote(core: Quoter, side: int, name: str) -> str:
+    order, at = core.best(side), core.intake.encoder.instrument
     if order is None:
         return f"{name} -"
-    at = encoder.instrument
-    price = text(encoder.anchor + encoder.tick * order.ticks, at.price_decimals)
-    return f"{name} {price}x{text(order.lots, at.size_decimals)}"
+    return f"{name} {text(order[0], at.price_decimals)}x{text(order[1], at.size_decimals)}"
 
 
 def _signed(value: int, decimals: int) -> str:

@@ -9,12 +9,12 @@ Modes only tighten by themselves; `resume` is a person's. Source: ours.
 
 import dataclasses
 import enum
-from typing import Any
 
 import msgspec
 
 from diffmm.market import AccountInputs
 from diffmm.market.messages import NoticeKind
+from diffmm.market.reports import AccountReport
 from diffmm.venues.hyperliquid.account import WordError, Words
 from diffmm.venues.intake import gap, Intake
 
@@ -107,7 +107,9 @@ class Trader(Dealer):
     - `is_reconciled`: books and venue are equal and nothing of unknown fate works.
     - `wish`: what a person asked for last.
     - `dead_man`: `off`, `armed`, or why the venue refused it.
-    - `resting_at_exit`: open orders at the venue when the run ended, `None` if not confirmed.
+    - `resting_at_exit`: open orders at the venue when the run ended.
+    - `is_confirmed`: whether the venue itself said so.
+    - `seen`: the account as the venue last told it.
     """
 
     def __init__(
@@ -127,6 +129,8 @@ class Trader(Dealer):
         self.wish = Command.RESUME
         self.dead_man = "off"
         self.resting_at_exit: int | None = None
+        self.is_confirmed = False
+        self.seen: AccountReport | None = None
         self._auditor = Auditor(desk.at, desk.user)
         self._words = Words(desk.at)
         self._ending: _Ending | None = None
@@ -193,6 +197,7 @@ class Trader(Dealer):
     def _on_start(self, event: events.Started) -> None:
         self._started_ns = self._alive_ns = self.now_ns
         self.desk.run = event.entropy & (2**32 - 1)
+        self.wire.seed(event.entropy)
         self.write({"t": "start", "ns": self.now_ns, "run": self.desk.run})
         if self.books.balance is not None:
             held = self.books.balance
@@ -400,6 +405,7 @@ class Trader(Dealer):
         is_quiet = not round.orders and not any(True for _ in self.desk.blotter.working())
         if round.account is None:
             return
+        self.seen = round.account
         if self.books.balance is None:
             if is_quiet:
                 self._open_books(round)
@@ -412,7 +418,7 @@ class Trader(Dealer):
             if is_quiet or mode in (Mode.QUOTING, Mode.REDUCING, Mode.PAUSED):
                 self._on_equal(round)
         if self._ending is not None and is_quiet and gap is None:
-            self.resting_at_exit = 0
+            self.resting_at_exit, self.is_confirmed = 0, True
             self._finish(self._ending.code, self._ending.reason)
 
     def _open_books(self, round: Round) -> None:
@@ -469,38 +475,3 @@ class Trader(Dealer):
         told = {"code": code, "why": reason, "resting": self.resting_at_exit}
         self.write({"t": "end", "ns": self.now_ns, **told})
         self._out.append(End(code, reason))
-
-    def view(self) -> dict[str, Any]:
-        """What an operator wants to know, as plain data."""
-        held, at = self.books.balance, self.desk.at
-        return {
-            "mode": self.mode.value,
-            "wish": self.wish.value,
-            "now_ns": self.now_ns,
-            "coin": at.coin,
-            "position": held.position if held else 0,
-            "cash_1e8": held.cash_1e8 if held else 0,
-            "size_decimals": at.size_decimals,
-            "price_decimals": at.price_decimals,
-            "mid2": self.ledger.mid2,
-            "pnl_1e8": self.ledger.pnl_1e8,
-            "pnl_parts_1e8": self.ledger.pnl_parts_1e8,
-            "fills": self.ledger.fills,
-            "orders": [
-                {
-                    "cloid": x.cloid,
-                    "side": x.side,
-                    "price": x.price,
-                    "left": x.left,
-                    "state": x.state.name.lower(),
-                    "is_canceling": bool(x.canceled_ns),
-                }
-                for x in self.desk.blotter.working()
-            ],
-            "is_connected": self.wire.is_ready,
-            "reconnects": self.wire.reconnects,
-            "rejects": dict(self.desk.rejects),
-            "gate_denials": dict(self.denials),
-            "faults": dict(self.faults),
-            "dead_man": self.dead_man,
-        }

@@ -53,16 +53,20 @@ class Wire:
     - `reconnects`: connections after the first.
     """
 
-    def __init__(self, subscriptions: list[dict], entropy: Entropy):
+    def __init__(self, subscriptions: list[dict]):
         self.epoch = self.reconnects = 0
         self.is_open = False
-        self._subscriptions, self._entropy = subscriptions, entropy
+        self._subscriptions, self._entropy = subscriptions, Entropy(0)
         self._opened_ns = self._heard_ns = self._pinged_ns = 0
         self._failures = self._acks = 0
         self._is_closing = False
         self._streams: dict[str, int] = {}
         self._behind_ns = 0
         self._least: list[tuple[int, int]] = []
+
+    def seed(self, entropy: int) -> None:
+        """Of the jitter of its waits."""
+        self._entropy = Entropy(entropy)
 
     def connect(self, wait_ns: int = 0) -> list[Action]:
         """Ask for the next connection."""

@@ -68,7 +68,7 @@ def score(tape: Tape, record: Record, account: AccountInputs) -> Scored:
 
 def summary(
     scored: Scored,
-    rule: hard_fills.Params,
+    rule: hard_fills.Params | None,
     account: AccountInputs,
     *,
     fill_on_touch: bool = False,
@@ -79,7 +79,7 @@ def summary(
 
     Args:
         scored: the run.
-        rule: the fill rule it ran under.
+        rule: the fill rule it ran under, `None` where a venue filled.
         account: the account it ran with.
         fill_on_touch: the rule's static choice.
         events_per_s: measured by whoever ran it.
@@ -103,7 +103,7 @@ def summary(
         "nonfinite": decisions.nonfinite(quotes.health),
         "health": decisions.health_counts(quotes.health),
         "events_per_s": events_per_s,
-        "fill_rule": fill_rule(rule, fill_on_touch),
+        "fill_rule": None if rule is None else fill_rule(rule, fill_on_touch),
         "account": dataclasses.asdict(account),
     }
 

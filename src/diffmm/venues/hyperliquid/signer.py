@@ -121,6 +121,11 @@ def address(public: coincurve.PublicKey) -> str:
     return "0x" + keccak256(public.format(compressed=False)[1:])[-20:].hex()
 
 
+def throwaway(entropy: bytes) -> bytes:
+    """A key for play money on a local venue; the same entropy gives the same one."""
+    return keccak256(b"diffmm throwaway" + entropy)
+
+
 class Signer:
     """The only holder of the key; it shows an address and signs trading actions, nothing else.
 
@@ -148,11 +153,6 @@ class Signer:
             raise SigningError("found no private key, expected 32 bytes as hex") from None
         self.address = address(self.__key.public_key)
         self.is_mainnet = is_mainnet
-
-    @classmethod
-    def throwaway(cls, entropy: bytes) -> "Signer":
-        """A key made in memory for one run on a local venue, from 32 bytes of randomness."""
-        return cls(keccak256(b"diffmm throwaway" + entropy))
 
     def sign(
         self,
