@@ -82,7 +82,7 @@ def test_a_signal_before_anything_began_is_a_clean_end():
     ],
 )
 def test_what_cannot_be_done_exits_with_its_code_and_one_sentence(here, capsys, words, code, said):
-    assert command.main(arguments(*words)) == code
+    assert command.main(arguments("--mode", "shadow", *words)) == code
     told = capsys.readouterr()
     assert told.out == ""
     assert "SHADOW" in told.err
@@ -94,7 +94,8 @@ def test_what_cannot_be_done_exits_with_its_code_and_one_sentence(here, capsys, 
 def test_a_run_on_a_world_prints_one_object_writes_its_page_and_repeats_itself(here):
     outs = []
     for _ in range(2):
-        process = launch(here, "--for", "30s", "--seed", "3", "--speed", "inf", "--json")
+        words = ("--for", "30s", "--seed", "3", "--speed", "inf", "--json")
+        process = launch(here, "--mode", "shadow", *words)
         out, err = process.communicate(timeout=240)
         assert process.returncode == 0, err
         assert "Traceback" not in err
@@ -115,7 +116,8 @@ def test_a_run_on_a_world_prints_one_object_writes_its_page_and_repeats_itself(h
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_run_with_its_summary_and_zero(here, number):
-    process = launch(here, "--for", "600s", "--json", "--html", "", "--status", "0.2s")
+    words = ("--for", "600s", "--json", "--html", "", "--status", "0.2s")
+    process = launch(here, "--mode", "shadow", *words)
     for line in process.stderr:
         if " mid " in line:
             break

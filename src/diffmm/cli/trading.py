@@ -22,6 +22,8 @@ LATCHED, LOCKED = 4, 8
 NS = 1_000_000_000
 MAINNET = "https://api.hyperliquid.xyz"
 TESTNET = "https://api.hyperliquid-testnet.xyz"
+REQUEST_PRICE = "allocation.message_usd=0.0005"
+"""What the venue asks for one request beyond an address's budget, unless set otherwise."""
 NAMES = {"hyperliquid": MAINNET, "hyperliquid-testnet": TESTNET}
 
 
@@ -55,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
 
     from . import runs
 
+    args.set = [REQUEST_PRICE, *args.set]
     folder = runs.RUNS / (args.name or f"{args.mode}-{(args.coin or 'sim').lower()}")
     with Stopper() as stopper:
         try:
@@ -193,7 +196,6 @@ class Run:
             "asset": self.found.asset,
             "coin": self.found.instrument.coin,
             "key": self.key.raw.hex(),
-            "folder": str(self.folder),
             "is_mainnet": self.signer.is_mainnet,
         }
 

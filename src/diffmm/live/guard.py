@@ -44,7 +44,7 @@ def watched(told: dict[str, Any]) -> Iterator[Guard]:
     """A watchdog for as long as the context lasts; left without good-bye it sweeps by itself.
 
     Args:
-        told: `http, user, asset, coin, key, folder, is_mainnet`; goes over the pipe alone.
+        told: `http, user, asset, coin, key, is_mainnet`; goes over the pipe alone.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", "diffmm.live.watchdog"],

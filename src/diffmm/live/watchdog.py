@@ -2,8 +2,8 @@
 
 It reads heartbeats from its standard input. The runner's death closes the pipe at once; a runner
 that hangs falls silent. Either way it cancels every open order of the account until the venue has
-shown none twice, and looks again until nothing that was on its way can still arrive. After a
-silence it latches the run's folder too, for the runner may wake up and go on.
+shown none twice. After a death it looks again until nothing that was on its way can still arrive;
+a runner that wakes up finds by its own clock that it slept, and reconciles before it quotes.
 
     python -m diffmm.live.watchdog      first line: {"http", "user", "asset", "coin", "key", ...}
 
@@ -13,7 +13,6 @@ it. Source: ours.
 
 import json
 import os
-import pathlib
 import select
 import signal
 import sys
@@ -22,7 +21,6 @@ from typing import Any
 
 from diffmm.venues.hyperliquid.signer import Signer
 
-from . import kill_latch
 from .http import NoAnswerError, post
 
 
@@ -50,11 +48,10 @@ def main() -> int:
         line = source.next(SILENT_S)
         if line == FAREWELL:
             return 0
+        if line is None and not source.is_open:
+            return _sweep(signer, told, AFTER_S)
         if line is None:
-            if source.is_open:
-                reason = f"the runner was silent for {SILENT_S:g} s"
-                kill_latch.latch(pathlib.Path(told["folder"]), reason, at=_utc(), by="watchdog")
-            return _sweep(signer, told)
+            _sweep(signer, told, 0.0)
 
 
 class _Lines:
@@ -77,9 +74,9 @@ class _Lines:
         return line.decode()
 
 
-def _sweep(signer: Signer, told: dict[str, Any]) -> int:
-    """Cancel what is open, again and again, for as long as something may arrive."""
-    until, empty, nonce = time.monotonic() + AFTER_S, 0, 0
+def _sweep(signer: Signer, told: dict[str, Any], for_s: float) -> int:
+    """Cancel what is open until nothing is, and for so long at least; 1 when the venue is gone."""
+    until, empty, nonce = time.monotonic() + for_s, 0, 0
     while time.monotonic() < until or empty < 2:
         if time.monotonic() > until + AFTER_S:
             return 1
@@ -104,10 +101,6 @@ def _cancel(signer: Signer, told: dict[str, Any], orders: list[Any], nonce: int)
     action = {"type": "cancel", "cancels": cancels}
     signed = {"action": action, "nonce": nonce, "signature": signer.sign(action, nonce)}
     post(told["http"], "/exchange", signed, HTTP_S)
-
-
-def _utc() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
 
 
 if __name__ == "__main__":
