@@ -182,10 +182,11 @@ class Link:
         self._queue, self._count = [], 0
         self._conns = {}
         self._requests = {}
-        self._next = 1
+        self._next, self._runs = 1, 0
 
     def start(self):
-        self._feed(events.Started(7))
+        self._runs += 1
+        self._feed(events.Started(self._runs))
         self._later(0, self._tick)
 
     def replace(self, core):

@@ -21,7 +21,7 @@ from .gate import Intended
 NS = 1_000_000_000
 MAGIC = 0xD1FF
 """How every cloid of ours begins, whatever the run."""
-EXPIRY_MS, SKEW_MS = 5_000, 1_000
+EXPIRY_MS, SKEW_MS = 3_000, 500
 """An order that has not arrived by then never will; how sure we are of the venue's clock."""
 REPLY_NS, ASK_NS, CANCEL_NS = 2 * NS, NS // 2, 1 * NS
 """Patience for a reply; between questions about one order; before a cancel is sent again."""

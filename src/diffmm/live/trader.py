@@ -61,7 +61,8 @@ class Config:
 
     - `venue_ns`: without any word of the venue, after which the run ends with 5.
     - `stop_ns`: to confirm that nothing rests, after which it ends with 7.
-    - `audit_ns`: between rounds of reconciliation while quoting; `retry_ns` after an unequal one.
+    - `audit_ns`: between rounds of reconciliation while quoting; `retry_ns` after an unequal one,
+      `working_ns` while orders must first be over.
     - `unequal`: unequal rounds in a row that stop the quoting; twice as many end the run.
     - `dead_man_ns`: horizon of the venue's switch, refreshed after a third of it; 0 is off.
     - `for_ns`: length of the run, `None` until it is stopped.
@@ -71,6 +72,7 @@ class Config:
     stop_ns: int = 10 * NS
     audit_ns: int = 10 * NS
     retry_ns: int = NS // 4
+    working_ns: int = 2 * NS
     unequal: int = 8
     dead_man_ns: int = 30 * NS
     for_ns: int | None = None
@@ -317,7 +319,7 @@ class Trader(Dealer):
         """What we hold may not be so: stop, cancel, reconcile."""
         self.fault(kind, text)
         self.is_reconciled = False
-        self._unequal = 0
+        self._unequal = self._audited_ns = 0
 
     def _end(self, code: int, reason: str) -> None:
         """Begin the end; a graver reason replaces a lighter one, the first deadline stands."""
@@ -382,6 +384,9 @@ class Trader(Dealer):
             return
         is_urgent = mode in (Mode.RECONCILING, Mode.ENDING) or self._unequal > 0
         wait_ns = self.config.retry_ns if is_urgent else self.config.audit_ns
+        if is_urgent and any(True for _ in self.desk.blotter.working()):
+            # It cannot be equal before everything is over; that is the desk's to find out.
+            wait_ns = self.config.working_ns
         if is_urgent and self._audits.left(self.now_ns) == 0:
             wait_ns = self.config.audit_ns
         if self.now_ns - self._audited_ns >= wait_ns:

@@ -27,7 +27,7 @@ from .http import NoAnswerError, post
 BEAT_S = 0.5
 SILENT_S = 3.0
 """Silence after which the runner counts as hung."""
-AFTER_S = 7.0
+AFTER_S = 5.0
 """How long orders that were on their way may still arrive: their expiry and the clocks' skew."""
 POLL_S = 0.25
 HTTP_S = 2.0
