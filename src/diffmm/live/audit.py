@@ -18,6 +18,9 @@ from .events import Ask
 
 OVERLAP_MS = 60_000
 """How far before the newest known fill the venue is asked again."""
+HOUR_MS = 3_600_000
+WEIGHTS = {"openOrders": 20, "clearinghouseState": 2, "userFillsByTime": 20, "userFunding": 20}
+"""What the venue counts for each question, of 1200 a minute."""
 PAGE = 2000
 """Fills in one answer at most."""
 
@@ -50,24 +53,30 @@ class Auditor:
 
     **Attributes:**
 
-    - `round`: under way, or `None`.
+    - `round`: under way, or `None`; `weight`: of the last one.
+    - `is_unequal`: whether the last one found a difference.
     """
 
     def __init__(self, at: Instrument, user: str):
         self.user = user
         self.round: Round | None = None
+        self.is_unequal = False
+        self.weight = self._paid_ms = 0
         self._words = Words(at)
 
-    def start(self, desk: Desk, books: Books, venue_ms: int) -> list[Ask]:
-        """Ask everything."""
-        since = (books.last_ms if books.balance is not None else venue_ms) - OVERLAP_MS
-        wanted: dict[str, dict] = {
-            "openOrders": {},
-            "userFillsByTime": {"startTime": max(since, 0)},
-            "userFunding": {"startTime": max(since, 0)},
-            "clearinghouseState": {},
-        }
-        self.round = Round({})
+    def start(self, desk: Desk, books: Books, venue_ms: int, *, everything: bool) -> list[Ask]:
+        """Ask for open orders and the account; for all that was missed as well, if wished.
+
+        Payments are asked for where an hour has ended since, or the last round was unequal.
+        """
+        since = max((books.last_ms if books.balance is not None else venue_ms) - OVERLAP_MS, 0)
+        wanted: dict[str, dict] = {"openOrders": {}, "clearinghouseState": {}}
+        if everything:
+            wanted["userFillsByTime"] = {"startTime": since}
+        if everything and (self.is_unequal or venue_ms // HOUR_MS != self._paid_ms // HOUR_MS):
+            wanted["userFunding"] = {"startTime": since}
+            self._paid_ms = venue_ms
+        self.round, self.weight = Round({}), sum(WEIGHTS[kind] for kind in wanted)
         return [self._ask(desk, self.round, kind, more) for kind, more in wanted.items()]
 
     def answered(self, desk: Desk, id: int, body: bytes) -> list[Ask] | None:

@@ -36,8 +36,8 @@ MS = 1_000_000
 FINE, UNEXPECTED, LATCHED, LOST, UNRECONCILED, UNCONFIRMED = 0, 1, 4, 5, 6, 7
 """Exit codes."""
 PUBLIC = ("bbo", "l2Book", "trades", "activeAssetCtx")
-AUDITS_PER_MIN = 12
-"""Rounds that may follow one another at once; each weighs 62 of the venue's 1200 a minute."""
+WEIGHT_PER_MIN, HEAVIEST = 900, 62
+"""What rounds may weigh, of the venue's 1200 a minute; the rest is for questions about orders."""
 LAG_NS = NS
 """A pause of ours that long: what we believe is old, and must be reconciled."""
 
@@ -139,7 +139,7 @@ class Trader(Dealer):
         self._is_ended = False
         self._started_ns = self._alive_ns = self._audited_ns = 0
         self._unequal = 0
-        self._audits = Tokens(AUDITS_PER_MIN)
+        self._weight = Tokens(WEIGHT_PER_MIN)
         self._armed_ns = 0
         self._envelope = msgspec.json.Decoder(_Envelope)
         self._post = msgspec.json.Decoder(_Post)
@@ -387,12 +387,14 @@ class Trader(Dealer):
         if is_urgent and any(True for _ in self.desk.blotter.working()):
             # It cannot be equal before everything is over; that is the desk's to find out.
             wait_ns = self.config.working_ns
-        if is_urgent and self._audits.left(self.now_ns) == 0:
+        if self._weight.left(self.now_ns) < HEAVIEST:
             wait_ns = self.config.audit_ns
         if self.now_ns - self._audited_ns >= wait_ns:
             self._audited_ns = self.now_ns
-            self._audits.take(self.now_ns)
-            self._send(list(self._auditor.start(self.desk, self.books, self.venue_ms)))
+            self._auditor.is_unequal = self._unequal > 0
+            ask = self._auditor.start(self.desk, self.books, self.venue_ms, everything=is_urgent)
+            self._weight.take(self.now_ns, self._auditor.weight)
+            self._send(list(ask))
 
     def _on_round(self, round: Round, mode: Mode) -> None:
         if round.failed is not None:
