@@ -109,6 +109,10 @@ class Auditor:
         self.round.failed = reason
         return True
 
+    def drop(self) -> None:
+        """Forget the round under way; its answers are nobody's any more."""
+        self.round = None
+
     def take(self) -> Round | None:
         """The round, once it is done or has failed; then there is none under way."""
         round = self.round

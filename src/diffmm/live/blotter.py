@@ -7,6 +7,7 @@ connection or an absence from a list proves nothing. Evidence may come twice and
 state only advances. Whatever may still be filled counts: live, in flight, unknown, being cancelled.
 """
 
+import collections
 import dataclasses
 import enum
 from collections.abc import Iterator
@@ -99,12 +100,14 @@ class Blotter:
 
     def __init__(self) -> None:
         self.orders: dict[str, Order] = {}
+        self._working: dict[str, Order] = {}
         self._by_oid: dict[int, str] = {}
-        self._over: list[str] = []
+        self._over: collections.deque[str] = collections.deque()
 
     def working(self) -> Iterator[Order]:
         """Orders that are not over, oldest first."""
-        return (x for x in self.orders.values() if not x.is_over)
+        # Of its own, and copied: there are thousands that are over, and one may end meanwhile.
+        return iter(list(self._working.values()))
 
     def add(self, order: Order) -> None:
         """An order that is about to be sent, or one found at the venue.
@@ -114,13 +117,14 @@ class Blotter:
         """
         if order.cloid in self.orders:
             raise ValueError(f"cloid {order.cloid} was used before")
-        self.orders[order.cloid] = order
+        self.orders[order.cloid] = self._working[order.cloid] = order
         if order.oid is not None:
             self._by_oid[order.oid] = order.cloid
 
     def forget(self, cloid: str) -> None:
         """An order that a journal says is over."""
         order = self.orders.pop(cloid, None)
+        self._working.pop(cloid, None)
         if order is not None and order.oid is not None:
             self._by_oid.pop(order.oid, None)
 
@@ -173,6 +177,7 @@ class Blotter:
             # It was taken for dead, and the venue shows it alive: the venue is right.
             order.state, order.end, order.slot = State.LIVE, None, None
             self._over.remove(order.cloid)
+            self._working[order.cloid] = order
         if report.fate is Fate.OPEN and not order.is_over and order.state < State.CLOSING:
             if order.state < State.LIVE:
                 order.state = State.LIVE
@@ -217,9 +222,10 @@ class Blotter:
         if order.end is None or (order.filled < order.end_filled and not order.is_adopted):
             return []
         order.state = order.end
+        self._working.pop(order.cloid, None)
         self._over.append(order.cloid)
         while len(self._over) > MOST_OVER:
-            old = self.orders.pop(self._over.pop(0))
+            old = self.orders.pop(self._over.popleft())
             if old.oid is not None:
                 self._by_oid.pop(old.oid, None)
         return [own.Gone(order.cloid, order.end_ms)]

@@ -62,7 +62,7 @@ class Desk:
         self.run = 0
         self._ids = self._sequence = 0
         self._pending: dict[int, Pending] = {}
-        self._asked: dict[int, str] = {}
+        self._asked: dict[int, tuple[str, bool]] = {}
 
     def next_id(self) -> int:
         """Of a request; one count for all of a run."""
@@ -169,15 +169,15 @@ class Desk:
         """A fill that the books took for the first time."""
         self.changes += self.blotter.filled(fill)
 
-    def status(self, id: int, body: bytes, venue_ms: int) -> bool:
+    def status(self, id: int, body: bytes) -> bool:
         """The answer to a question about an order; false for another's id."""
-        cloid = self._asked.pop(id, None)
+        cloid, is_expired = self._asked.pop(id, (None, False))
         if cloid is None or cloid not in self.blotter.orders:
             return cloid is not None
         report = account.Words(self.at).order_status(body)
         if report is not None:
             self.told(report)
-        elif venue_ms > self.blotter.orders[cloid].expires_ms + SKEW_MS:
+        elif is_expired:
             self.changes += self.blotter.absent(cloid)
         return True
 
@@ -185,8 +185,13 @@ class Desk:
         """A question got no answer; false for another's id."""
         return self._asked.pop(id, None) is not None
 
-    def tick(self, now_ns: int) -> list[Action]:
-        """Replies that are overdue, and questions about orders whose fate is not known."""
+    def tick(self, now_ns: int, newest_ms: int) -> list[Action]:
+        """Replies that are overdue, and questions about orders whose fate is not known.
+
+        Args:
+            now_ns: our clock.
+            newest_ms: the newest stamp that the venue has put on anything: its clock is past it.
+        """
         for id, pending in list(self._pending.items()):
             if now_ns - pending.sent_ns > REPLY_NS:
                 self.unanswered(id)
@@ -195,7 +200,7 @@ class Desk:
             if len(self._asked) >= MOST_ASKS:
                 break
             if self._is_doubtful(order, now_ns) and now_ns - order.asked_ns > ASK_NS:
-                out.append(self._ask(order, now_ns))
+                out.append(self._ask(order, now_ns, newest_ms))
         return out
 
     def _is_doubtful(self, order: Order, now_ns: int) -> bool:
@@ -203,9 +208,12 @@ class Desk:
         overdue = order.state is State.SENT and now_ns - order.sent_ns > REPLY_NS
         return bool(late_cancel or overdue or order.state in (State.UNKNOWN, State.CLOSING))
 
-    def _ask(self, order: Order, now_ns: int) -> Ask:
+    def _ask(self, order: Order, now_ns: int, newest_ms: int) -> Ask:
         id = self.next_id()
-        order.asked_ns, self._asked[id] = now_ns, order.cloid
+        # Its absence is proof only if it was asked for after its end: by the venue's own stamps,
+        # because our clock may have jumped, and an answer may be old when it comes.
+        is_expired = newest_ms > order.expires_ms + SKEW_MS
+        order.asked_ns, self._asked[id] = now_ns, (order.cloid, is_expired)
         return Ask(id, {"type": "orderStatus", "user": self.user, "oid": order.cloid})
 
     def _placed(self, pending: Pending, body: bytes) -> str | None:

@@ -263,7 +263,7 @@ class Trader(Dealer):
             more = self._auditor.answered(self.desk, event.id, body)
             if more is not None:
                 self._send(list(more))
-            elif not self.desk.status(event.id, body, self.venue_ms):
+            elif not self.desk.status(event.id, body):
                 self._on_reply(event.id, body)
         except WordError as error:
             self.fault("bad_word", str(error))
@@ -320,6 +320,8 @@ class Trader(Dealer):
         self.fault(kind, text)
         self.is_reconciled = False
         self._unequal = self._audited_ns = 0
+        # What was asked before the doubt does not answer it.
+        self._auditor.drop()
 
     def _end(self, code: int, reason: str) -> None:
         """Begin the end; a graver reason replaces a lighter one, the first deadline stands."""
@@ -345,7 +347,7 @@ class Trader(Dealer):
         mode = self.mode
         self.may_open = mode in (Mode.QUOTING, Mode.REDUCING) and self.wire.is_fresh(now)
         self.is_reduce_only = mode is Mode.REDUCING
-        self._send(self.desk.tick(now))
+        self._send(self.desk.tick(now, self.wire.newest_ms))
         everything = mode not in (Mode.QUOTING, Mode.REDUCING) or not self.wire.is_fresh(now)
         self._sweep(everything=everything)
         self._audit(mode)
@@ -413,6 +415,7 @@ class Trader(Dealer):
         if round.account is None:
             return
         self.seen = round.account
+        self.wire.newest_ms = max(self.wire.newest_ms, round.account.exchange_ms)
         if self.books.balance is None:
             if is_quiet:
                 self._open_books(round)

@@ -51,14 +51,16 @@ class Wire:
     - `epoch`: of the present connection or attempt.
     - `is_open`: whether it stands.
     - `reconnects`: connections after the first.
+    - `newest_ms`: newest exchange stamp of any connection.
     """
 
     def __init__(self, subscriptions: list[dict]):
-        self.epoch = self.reconnects = 0
+        self.epoch = self.reconnects = self.newest_ms = 0
         self.is_open = False
         self._subscriptions, self._entropy = subscriptions, Entropy(0)
         self._opened_ns = self._heard_ns = self._pinged_ns = 0
-        self._failures = self._acks = 0
+        self._failures = 0
+        self._acks: set[str] = set()
         self._is_closing = False
         self._streams: dict[str, int] = {}
         self._behind_ns = 0
@@ -72,7 +74,7 @@ class Wire:
         """Ask for the next connection."""
         self.epoch += 1
         self.is_open = self._is_closing = False
-        self._acks = 0
+        self._acks = set()
         return [Open(self.epoch, wait_ns)]
 
     def opened(self, epoch: int, now_ns: int) -> list[Action]:
@@ -99,10 +101,12 @@ class Wire:
         """A frame of the present connection."""
         self._heard_ns = now_ns
         if channel == "subscriptionResponse":
-            self._acks += 1
+            # By their words: one that comes twice confirms one subscription.
+            self._acks.add(text)
         if channel in self._streams:
             self._streams[channel] = now_ns
         if channel in ("bbo", "l2Book") and (found := STAMPED.search(text)):
+            self.newest_ms = max(self.newest_ms, int(found[1]))
             self._stamped(now_ns - int(found[1]) * MS, now_ns)
 
     def tick(self, now_ns: int) -> list[Action]:
@@ -126,7 +130,7 @@ class Wire:
     @property
     def is_ready(self) -> bool:
         """Connected, and every subscription answered."""
-        return self.is_open and self._acks >= len(self._subscriptions)
+        return self.is_open and len(self._acks) >= len(self._subscriptions)
 
     def is_fresh(self, now_ns: int) -> bool:
         """Whether what it says may be traded on."""
