@@ -37,8 +37,8 @@ LIMITS = Limits(
     collar_bp=500,
     max_reference_gap_bp=300,
     max_open_orders=40,
-    max_messages_per_min=1500,
-    cancel_reserve=300,
+    max_messages_per_min=1800,
+    cancel_reserve=150,
     max_loss_1e8=10_000 * 10**8,
 )
 PATIENCE, VENUE = Config(), venue_config.Config()
@@ -92,8 +92,8 @@ class Crowd:
 class Random:
     """A strategy without sense: any words at all, or quotes near the touch."""
 
-    def __init__(self, seed, wild=0.0):
-        self._draw, self._wild = np.random.default_rng(seed), wild
+    def __init__(self, seed, wild=0.0, layout=LAYOUT):
+        self._draw, self._wild, self._layout = np.random.default_rng(seed), wild, layout
         self._row = None
 
     def row(self, vector, lots=(0, 0), lots_ticks=(0, 0)):
@@ -110,12 +110,12 @@ class Random:
         return None
 
     def _targets(self):
-        draw, shape = self._draw, (2, LAYOUT.slots)
+        draw, shape = self._draw, (2, self._layout.slots)
         if draw.random() < self._wild:
             words = [0, 1, -1, 2**31 - 1, -(2**31), 7]
             any_of = lambda: draw.choice(words, shape).astype(np.int32)
             return any_of(), any_of(), draw.random(shape) < 0.5, True
-        event = LAYOUT.unpack(self._row)
+        event = self._layout.unpack(self._row)
         live = np.asarray(event.orders.is_live)
         touch = np.asarray(event.book.ticks)[:, :1]
         outward = np.array([[-1], [1]])

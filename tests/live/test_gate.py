@@ -148,14 +148,25 @@ def test_whatever_is_asked_for_no_limit_is_exceeded(order, working, position, to
 
 
 def test_tokens_refill_evenly_and_never_go_below_nothing():
-    bucket = Tokens(60)
-    assert bucket.left(MINUTE) == 60
-    bucket.take(MINUTE, 59)
+    bucket = Tokens(90)
+    assert bucket.left(MINUTE) == 30
+    bucket.take(MINUTE, 29)
     assert bucket.left(MINUTE) == 1
     bucket.take(MINUTE, 5)
     assert bucket.left(MINUTE) == 0
     assert bucket.left(MINUTE + 10**9) == 1
-    assert bucket.left(10 * MINUTE) == 60
+    assert bucket.left(10 * MINUTE) == 30
+
+
+def test_no_minute_sees_more_messages_than_its_limit():
+    bucket, sent = Tokens(90), []
+    for tick in range(20 * 180):
+        now_ns = MINUTE + tick * 10**9 // 20
+        if bucket.left(now_ns) > 0:
+            bucket.take(now_ns)
+            sent.append(now_ns)
+    assert len(sent) > 180
+    assert all(sum(at <= x < at + MINUTE for x in sent) <= 91 for at in sent)
 
 
 TABLE = {

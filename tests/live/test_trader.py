@@ -127,7 +127,8 @@ def test_after_every_loss_of_the_connection_it_reconciles_before_it_quotes(seed)
         one.drop()
         one.run(0.1)
         assert not one.core.may_open
-        until_ns = one.now_ns + 10 * NS
+        # The waits between attempts grow: four seconds before the last one.
+        until_ns = one.now_ns + 14 * NS
         while not one.core.may_open and one.now_ns < until_ns:
             one.run(0.2)
         assert one.core.may_open

@@ -72,8 +72,9 @@ class Dealer(Quoter):
 
     @property
     def epoch(self) -> int | None:
-        """Connection to post on, `None` to go over HTTP."""
-        return self.wire.epoch if self.wire.is_ready else None
+        """Connection to post on, `None` to go over HTTP: without one, or with no message left."""
+        has_left = self._tokens.left(self.now_ns) > 0
+        return self.wire.epoch if self.wire.is_ready and has_left else None
 
     def best(self, side: int) -> tuple[int, int] | None:
         """Price and size of our order nearest to the market, those being cancelled left out."""
@@ -107,7 +108,9 @@ class Dealer(Quoter):
 
     def _send(self, actions: list[Action]) -> None:
         """Actions leave in this order; each message costs a token."""
-        sent = sum(isinstance(x, Act | Send) for x in actions)
+        sent = sum(
+            isinstance(x, Send) or (isinstance(x, Act) and x.epoch is not None) for x in actions
+        )
         if sent:
             self._tokens.take(self.now_ns, sent)
         self._out += actions
@@ -138,8 +141,6 @@ class Dealer(Quoter):
             for change in changes:
                 if isinstance(change, own.Gone | own.Pulled):
                     self._vacate(change.id)
-                if isinstance(change, own.Gone):
-                    self._ended(change.id)
             if self._unbooked:
                 changes.append(self._held())
             self.write({"t": "own", "ns": self.now_ns, "changes": msgspec.to_builtins(changes)})
@@ -160,12 +161,6 @@ class Dealer(Quoter):
                 del self.slots[at]
         if order is not None:
             order.slot = None
-
-    def _ended(self, cloid: str) -> None:
-        order = self.desk.blotter.orders.get(cloid)
-        if order is not None:
-            told = {"cloid": cloid, "state": order.state.name, "filled": order.filled}
-            self.write({"t": "over", "ns": self.now_ns, **told})
 
     def _on_row(self, vector: np.ndarray) -> None:
         at = self._at
@@ -228,21 +223,21 @@ class Dealer(Quoter):
         """What the gate allows, each counted before the next is looked at."""
         now, encoder = self.snapshot(), self.intake.encoder
         allowed: list[tuple[int, Intended]] = []
-        denied: list[list[Any]] = []
+        denied: collections.Counter[str] = collections.Counter()
         for one in places:
             price = encoder.anchor + encoder.tick * int(one.ticks)
             order = Intended(int(one.side), price, int(one.lots))
             denial = gate(order, now, self.limits, encoder.instrument)
             if denial is not None:
-                self.denials[denial.value] += 1
-                denied.append([denial.value, order.side, order.price, order.size])
+                denied[denial.value] += 1
                 continue
             allowed.append((int(one.slot), order))
             working = [*now.working, Working(order.side, order.price, order.size, False)]
             now = dataclasses.replace(now, working=working)
         if denied:
-            self.write({"t": "denied", "ns": self.now_ns, "orders": denied})
-        if any(x[0] == Denial.LOSS.value for x in denied):
+            self.denials += denied
+            self.write({"t": "denied", "ns": self.now_ns, "orders": dict(denied)})
+        if Denial.LOSS.value in denied:
             self._on_loss()
         return allowed
 

@@ -185,19 +185,20 @@ class Desk:
         """A question got no answer; false for another's id."""
         return self._asked.pop(id, None) is not None
 
-    def tick(self, now_ns: int, newest_ms: int) -> list[Action]:
+    def tick(self, now_ns: int, newest_ms: int, most: int) -> list[Action]:
         """Replies that are overdue, and questions about orders whose fate is not known.
 
         Args:
             now_ns: our clock.
             newest_ms: the newest stamp that the venue has put on anything: its clock is past it.
+            most: how many may be asked now.
         """
         for id, pending in list(self._pending.items()):
             if now_ns - pending.sent_ns > REPLY_NS:
                 self.unanswered(id)
         out: list[Action] = []
         for order in self.blotter.working():
-            if len(self._asked) >= MOST_ASKS:
+            if len(self._asked) >= MOST_ASKS or len(out) >= most:
                 break
             if self._is_doubtful(order, now_ns) and now_ns - order.asked_ns > ASK_NS:
                 out.append(self._ask(order, now_ns, newest_ms))

@@ -140,22 +140,28 @@ def _against_budgets(now: Snapshot, limits: Limits) -> Denial | None:
 
 
 class Tokens:
-    """A bucket of messages: full at the start, refilled evenly, never below zero."""
+    """A bucket: a third of what a minute allows at once, the rest of it evenly in a minute.
+
+    So no minute, wherever it begins, sees more than the limit. Never below zero.
+    """
 
     def __init__(self, per_min: int):
-        self._most, self._units, self._at_ns = per_min, per_min * NS_PER_MIN, 0
+        self._most = per_min // 3
+        self._rate = per_min - self._most
+        self._units, self._at_ns = self._most * NS_PER_MIN, 0
 
     def left(self, now_ns: int) -> int:
         """Whole messages that may be sent now."""
         if self._at_ns:
-            gained = (now_ns - self._at_ns) * self._most
+            gained = (now_ns - self._at_ns) * self._rate
             self._units = min(self._units + gained, self._most * NS_PER_MIN)
         self._at_ns = now_ns
         return self._units // NS_PER_MIN
 
     def take(self, now_ns: int, count: int = 1) -> None:
-        """Use messages; a cancel goes out even where none is left."""
-        self._units = max((self.left(now_ns) - count) * NS_PER_MIN, 0)
+        """Use messages; what must go goes even where none is left."""
+        self.left(now_ns)
+        self._units = max(self._units - count * NS_PER_MIN, 0)
 
 
 NS_PER_MIN = 60 * 1_000_000_000

@@ -8,8 +8,8 @@ A table of a TOML file, every key required, prices and sizes as the venue's deci
     collar_bp = 200              # an order's distance from either reference
     max_reference_gap_bp = 100   # distance of the references from each other
     max_open_orders = 40
-    max_messages_per_min = 1200  # over the socket; the venue allows 2000
-    cancel_reserve = 200         # of these, only for cancels
+    max_messages_per_min = 1800  # over the socket; the venue allows 2000; a third of it at once
+    cancel_reserve = 150         # of that third, only for cancels
     max_loss_usd = "500"         # since the run's start; beyond it the kill latch falls
 """
 
@@ -95,7 +95,7 @@ def of_paper(account: AccountInputs, at: Instrument, price: int) -> Limits:
         collar_bp=500,
         max_reference_gap_bp=200,
         max_open_orders=64,
-        max_messages_per_min=1500,
-        cancel_reserve=300,
+        max_messages_per_min=1800,
+        cancel_reserve=150,
         max_loss_1e8=round(account.wealth_usd) * 10**MONEY_DECIMALS // 20,
     )

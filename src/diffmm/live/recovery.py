@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from diffmm.market import Instrument
+from diffmm.market import Instrument, own
 from diffmm.market.reports import FillReport, FundingReport
 
 from . import journal
@@ -112,8 +112,10 @@ def _step(known: Known, record: dict[str, Any], at: Instrument) -> Known:
             if cloid not in blotter.orders:
                 expires_ms = record["expires_ms"]
                 blotter.add(Order(cloid, side, slot, price, size, record["ns"], expires_ms))
-    elif kind == "over":
-        blotter.forget(record["cloid"])
+    elif kind == "own":
+        for change in msgspec.convert(record["changes"], list[own.Own]):
+            if isinstance(change, own.Gone):
+                blotter.forget(change.id)
     return known
 
 

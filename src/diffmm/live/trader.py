@@ -35,9 +35,9 @@ NS = 1_000_000_000
 MS = 1_000_000
 FINE, UNEXPECTED, LATCHED, LOST, UNRECONCILED, UNCONFIRMED = 0, 1, 4, 5, 6, 7
 """Exit codes."""
-PUBLIC = ("bbo", "l2Book", "trades", "activeAssetCtx")
-WEIGHT_PER_MIN, HEAVIEST = 900, 62
-"""What rounds may weigh, of the venue's 1200 a minute; the rest is for questions about orders."""
+TOO_MANY = 429
+WEIGHT_PER_MIN, HEAVIEST, STATUS_WEIGHT = 1000, 62, 2
+"""What we may ask, of the venue's 1200 a minute; what a round and one order's status weigh."""
 LAG_NS = NS
 """A pause of ours that long: what we believe is old, and must be reconciled."""
 
@@ -254,6 +254,8 @@ class Trader(Dealer):
             self.desk.unanswered(told.id)
 
     def _on_answer(self, event: events.Answered) -> None:
+        if event.status == TOO_MANY:
+            self._weight.take(self.now_ns, WEIGHT_PER_MIN)
         if event.status != 200:
             self._on_silence(event.id, f"HTTP {event.status}: {event.text[:120]}")
             return
@@ -319,7 +321,7 @@ class Trader(Dealer):
         """What we hold may not be so: stop, cancel, reconcile."""
         self.fault(kind, text)
         self.is_reconciled = False
-        self._unequal = self._audited_ns = 0
+        self._unequal, self._audited_ns = 0, self.now_ns
         # What was asked before the doubt does not answer it.
         self._auditor.drop()
 
@@ -347,7 +349,10 @@ class Trader(Dealer):
         mode = self.mode
         self.may_open = mode in (Mode.QUOTING, Mode.REDUCING) and self.wire.is_fresh(now)
         self.is_reduce_only = mode is Mode.REDUCING
-        self._send(self.desk.tick(now, self.wire.newest_ms))
+        most = max(self._weight.left(now) - HEAVIEST, 0) // STATUS_WEIGHT
+        asks = self.desk.tick(now, self.wire.newest_ms, most)
+        self._weight.take(now, STATUS_WEIGHT * len(asks))
+        self._send(asks)
         everything = mode not in (Mode.QUOTING, Mode.REDUCING) or not self.wire.is_fresh(now)
         self._sweep(everything=everything)
         self._audit(mode)
