@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from diffmm.core import small
+
 from .programme import Levels, sizes
 
 
@@ -20,12 +22,11 @@ MOST_CAP, MOST_GAMMA = 64, 32
 
 
 class Cleared(NamedTuple):
-    """Prices, sizes there, and how fast each falls with its cost."""
+    """Prices, and the sizes there."""
 
     cap: Float[Array, "side"]
     gamma: Float[Array, ""]
     y: Float[Array, "side levels"]
-    fall: Float[Array, "side levels"]
 
 
 def clear(
@@ -52,29 +53,28 @@ def clear(
     def step(carry: Any) -> Any:
         last, low, high, _, k = carry
         caps, y, fall = _fill_caps(at, cost, last.cap, last.gamma, close)
-        used = jnp.sum(at.gamma * y)
+        weights = jnp.stack([at.gamma * y, fall, at.gamma * fall, at.gamma**2 * fall])
+        taken, total, weighted, squared = jnp.sum(weights, axis=2)
+        used = small.total(taken, 0)
         is_over = used > at.limit
         low, high = jnp.where(is_over, last.gamma, low), jnp.where(is_over, high, last.gamma)
         # A bound cap gives back what its price falls by.
-        weighted, total = jnp.sum(at.gamma * fall, axis=1), jnp.sum(fall, axis=1)
         bound = (caps > 0) & (total > 0)
         back = jnp.where(bound, weighted**2 / jnp.where(bound, total, 1.0), 0.0)
-        newton = last.gamma + _newton(
-            used, at.limit, jnp.sum(at.gamma**2 * fall) - jnp.sum(back), at.root
-        )
+        newton = last.gamma + _newton(used, at.limit, small.total(squared - back, 0), at.root)
         # A free limit is tried first; then the bracket has two ends.
         middle = (low + high) / 2
         inside = (newton >= low) & (newton <= high)
         new = jnp.where(low < 0, jnp.maximum(newton, 0.0), jnp.where(inside, newton, middle))
         gap = jnp.where((last.gamma <= 0) & ~is_over, 0.0, jnp.abs(used / at.limit - 1))
         price = jnp.where(gap > close, new, last.gamma)
-        return Cleared(caps, price, y, fall), low, high, gap, k + 1
+        return Cleared(caps, price, y), low, high, gap, k + 1
 
     none, inf = jnp.zeros_like(cost), jnp.full_like(gamma, jnp.inf)
     # A Gamma price at which no level asks for anything.
     dearest = jnp.maximum(jnp.max((at.edge - cost * at.inverse) / at.reward), 0.0)
     gamma = jnp.minimum(gamma, dearest)
-    start = (Cleared(cap, gamma, none, none), -jnp.ones_like(gamma), dearest, inf, jnp.int32(0))
+    start = (Cleared(cap, gamma, none), -jnp.ones_like(gamma), dearest, inf, jnp.int32(0))
     return jax.lax.while_loop(is_open, step, start)[0]
 
 
@@ -98,13 +98,13 @@ def _fill_caps(
     def step(carry: Any) -> Any:
         nu, _, _, _, k = carry
         y, fall = sizes(at, cost + nu[:, None], gamma)
-        total = jnp.sum(y, axis=1)
+        total, falls = jnp.sum(jnp.stack([y, fall]), axis=2)
         is_short = total < at.cap
-        newton = nu + _newton(total, at.cap, jnp.sum(fall, axis=1), at.root)
+        newton = nu + _newton(total, at.cap, falls, at.root)
         enters = jnp.max(jnp.where(entry < nu[:, None], entry, 0.0), axis=1)
         new = jnp.maximum(jnp.where(is_short, jnp.maximum(newton, enters), newton), 0.0)
         gap = jnp.where((nu <= 0) & is_short, 0.0, jnp.abs(total / at.cap - 1))
-        return jnp.where(gap > close, new, nu), y, fall, jnp.max(gap), k + 1
+        return jnp.where(gap > close, new, nu), y, fall, jnp.maximum(gap[0], gap[1]), k + 1
 
     none, inf = jnp.zeros_like(cost), jnp.full_like(gamma, jnp.inf)
     nu, y, fall, _, _ = jax.lax.while_loop(is_open, step, (cap, none, none, inf, jnp.int32(0)))

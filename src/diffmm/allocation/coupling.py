@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from diffmm.core import small
+
 from .programme import inventory_cost, inwards, Levels, outwards, Prices, sizes
 
 
@@ -85,14 +87,14 @@ def newton(at: Levels, prices: Prices, now: Point, frozen: Levels) -> Step:
     moved = fall[:, None] * pushed
     _, along = jax.lax.scan(outward, start[1], (d[:, None], moved))
     sized = -fall[:, None] * (a[:, None] * along + pushed)
-    lack = at.cap - jnp.sum(now.y, axis=1)
+    lack = at.cap - now.held[:, -1]
     room = at.limit - jnp.sum(at.gamma * now.y)
     d_cap, d_gamma = _limits(
         along[-1], jnp.sum(gammas[:, None] * sized, axis=0), lack, room, caps > 0, gamma > 0
     )
     by_price = jnp.stack([one, d_gamma * one, d_cap])
-    held = jnp.sum(along * by_price[None], axis=1)
-    cost = a * held + jnp.sum(by * by_price[None], axis=1)
+    held = small.total(along * by_price[None], 1)
+    cost = a * held + small.total(by * by_price[None], 1)
     return Step(held.T, cost.T, d_cap, d_gamma)
 
 
@@ -109,9 +111,11 @@ def _limits(
     by_cap = jnp.where(capped, total[2], -1.0)
     fixed = jnp.where(capped, (lack - total[0]) / by_cap, 0.0)
     follows = jnp.where(capped, -total[1] / by_cap, 0.0)
-    falls = jnp.sum(used[1] + used[2] * follows)
+    falls = small.total(used[1] + used[2] * follows, 0)
     bound = is_bound & (falls < 0)
     d_gamma = jnp.where(
-        bound, (room - jnp.sum(used[0] + used[2] * fixed)) / jnp.where(bound, falls, -1.0), 0.0
+        bound,
+        (room - small.total(used[0] + used[2] * fixed, 0)) / jnp.where(bound, falls, -1.0),
+        0.0,
     )
     return fixed + follows * d_gamma, d_gamma

@@ -17,9 +17,10 @@ the point where both agree. Source: ours, tested against a general solver.
 from typing import NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from diffmm.core import small
 
 
 class Programme(eqx.Module):
@@ -51,7 +52,7 @@ class Programme(eqx.Module):
     cap: Float[Array, "side 1"]
 
 
-class Prices(eqx.Module):
+class Prices(NamedTuple):
     """A point of the search: inventory, and the prices of both caps and of the Gamma limit."""
 
     held: Float[Array, "side levels"]
@@ -132,9 +133,9 @@ def inventory_cost(
 
 def inwards(x: Float[Array, "side levels"]) -> Float[Array, "side levels"]:
     """Sums from each level outwards to the last."""
-    return jax.lax.cumsum(x, axis=1, reverse=True)
+    return small.running(x, 1, reverse=True)
 
 
 def outwards(x: Float[Array, "side levels"]) -> Float[Array, "side levels"]:
     """Sums from the first level to each."""
-    return jax.lax.cumsum(x, axis=1)
+    return small.running(x, 1)

@@ -36,7 +36,7 @@ CLOSE = 0.4
 
 
 class Found(NamedTuple):
-    """A point, and how far it is from the solution."""
+    """A point, its sizes, how far it is from the solution, and the steps so far."""
 
     prices: Prices
     y: Array
@@ -80,32 +80,39 @@ def _search(at: Levels, guess: Prices) -> Prices:
     scale = jnp.maximum(jnp.max(at.edge), jnp.max(jnp.abs(at.cubic[:, 0])))
     scale = jnp.maximum(scale, jnp.finfo(at.edge.dtype).tiny)
 
-    def cleared(prices: Prices, steps: Array) -> Found:
-        cost = inwards(inventory_cost(at, prices.held)[0])
-        found = clear(at, cost, prices.cap, prices.gamma, eps**CLOSE)
-        off = jnp.abs(inwards(coupling.around(at, cost, found.y).miss)) * at.inverse
-        prices = Prices(prices.held, found.cap, found.gamma)
-        return Found(prices, found.y, jnp.max(off) / scale, steps)
-
-    def is_open(most: int, found: Found) -> Array:
-        # A NaN ends it; Health reports that.
-        return (found.gap > eps**CLOSE) & (found.steps < most)
+    def start(found: Found) -> Found:
+        return found
 
     def newton(found: Found) -> Found:
         cost = inwards(inventory_cost(at, found.prices.held)[0])
         now = coupling.around(at, cost, found.y)
         step = coupling.newton(at, found.prices, now, at)
-        return cleared(_moved(found.prices, now, step), found.steps + 1)
+        return found._replace(prices=_moved(found.prices, now, step))
 
     def ascent(found: Found) -> Found:
-        mine = Prices(outwards(found.y), found.prices.cap, found.prices.gamma)
-        other = cleared(mine, found.steps + 1)
-        y = found.y + _rise(at, found.y, other.y - found.y) * (other.y - found.y)
-        return other._replace(y=y)
+        return found._replace(prices=found.prices._replace(held=outwards(found.y)))
 
-    start = cleared(guess, jnp.int32(0))
-    found = jax.lax.while_loop(lambda x: is_open(MOST_NEWTON, x), newton, start)
-    return jax.lax.while_loop(lambda x: is_open(MOST_NEWTON + MOST_ASCENT, x), ascent, found).prices
+    def is_open(found: Found) -> Array:
+        # A NaN ends it; Health reports that.
+        return (found.gap > eps**CLOSE) & (found.steps < MOST_NEWTON + MOST_ASCENT)
+
+    def step(found: Found) -> Found:
+        kind = jnp.where(found.steps == 0, 0, jnp.where(found.steps <= MOST_NEWTON, 1, 2))
+        last = jax.lax.switch(kind, (start, newton, ascent), found)
+        prices = last.prices
+        cost = inwards(inventory_cost(at, prices.held)[0])
+        new = clear(at, cost, prices.cap, prices.gamma, eps**CLOSE)
+        off = jnp.abs(inwards(coupling.around(at, cost, new.y).miss)) * at.inverse
+        way = new.y - last.y
+        share = jax.lax.cond(
+            kind == 2, lambda: _rise(at, last.y, way), lambda: jnp.ones_like(at.limit)
+        )
+        y = jnp.where(share < 1, last.y + share * way, new.y)
+        prices = Prices(prices.held, new.cap, new.gamma)
+        return Found(prices, y, jnp.max(off) / scale, found.steps + 1)
+
+    none, inf = jnp.zeros_like(at.edge), jnp.full_like(at.limit, jnp.inf)
+    return jax.lax.while_loop(is_open, step, Found(guess, none, inf, jnp.int32(0))).prices
 
 
 def _moved(prices: Prices, now: coupling.Point, step: coupling.Step) -> Prices:

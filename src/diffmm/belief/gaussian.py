@@ -27,18 +27,18 @@ class Gaussian(eqx.Module):
     @property
     def cov(self) -> Float[Array, "n n"]:
         """The covariance matrix."""
-        return jnp.sum(self.root[:, None, :] * self.root[None, :, :], axis=2)
+        return small.total(self.root[:, None, :] * self.root[None, :, :], 2)
 
     def var(self, i: int) -> Float[Array, ""]:
         """Variance of one component."""
-        return jnp.sum(self.root[i] ** 2)
+        return small.total(self.root[i] ** 2, 0)
 
 
 def condition(g: Gaussian, i: int, mean: Float[Array, ""], var: Float[Array, ""]) -> Gaussian:
     """Give component `i` a new mean and variance, the others follow by regression on it."""
     row = g.root[i]
-    old = jnp.sum(row**2)
-    along = jnp.sum(g.root * row[None, :], axis=1)
+    old = small.total(row**2, 0)
+    along = small.total(g.root * row[None, :], 1)
     return Gaussian(
         g.mean + along * ((mean - g.mean[i]) / old),
         g.root + along[:, None] * row[None, :] * ((jnp.sqrt(var / old) - 1) / old),
@@ -85,6 +85,6 @@ def points(g: Gaussian) -> Float[Array, "n points"]:
 
 def from_points(columns: Float[Array, "n points"], noise_root: Float[Array, "n n"]) -> Gaussian:
     """Moments of transformed cubature points plus independent noise, root re-triangularised."""
-    mean = jnp.mean(columns, axis=1)
+    mean = small.total(columns, 1) / columns.shape[1]
     spread = (columns - mean[:, None]) / columns.shape[1] ** 0.5
     return Gaussian(mean, small.square_root(jnp.concatenate([spread, noise_root], axis=1)))

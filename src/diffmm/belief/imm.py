@@ -26,12 +26,12 @@ def mix(
         The mixed Gaussians and the predicted log probabilities.
     """
     joint = log_mode[:, None] + numerics.safe_log(transition)
-    predicted = jax.nn.logsumexp(joint, axis=0)
+    predicted = small.log_total(joint, 0)
     weights = jnp.exp(joint - predicted[None, :])
-    mean = jnp.sum(weights[:, :, None] * modes.mean[:, None, :], axis=0)
+    mean = small.total(weights[:, :, None] * modes.mean[:, None, :], 0)
     away = modes.mean[:, None, :] - mean[None, :, :]
     each = jax.vmap(lambda g: g.cov)(modes)[:, None] + away[..., :, None] * away[..., None, :]
-    cov = jnp.sum(weights[:, :, None, None] * each, axis=0)
+    cov = small.total(weights[:, :, None, None] * each, 0)
     return Gaussian(mean, jax.vmap(small.cholesky)(cov)), predicted
 
 
@@ -40,7 +40,7 @@ def moments(
 ) -> tuple[Float[Array, " n"], Float[Array, "n n"]]:
     """Mean and covariance of the mixture."""
     weight = jnp.exp(log_mode)
-    mean = jnp.sum(weight[:, None] * modes.mean, axis=0)
+    mean = small.total(weight[:, None] * modes.mean, 0)
     away = modes.mean - mean[None, :]
     each = jax.vmap(lambda g: g.cov)(modes) + away[:, :, None] * away[:, None, :]
-    return mean, jnp.sum(weight[:, None, None] * each, axis=0)
+    return mean, small.total(weight[:, None, None] * each, 0)

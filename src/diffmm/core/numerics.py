@@ -1,8 +1,11 @@
 """Functions whose value and gradient stay finite where the textbook form does not."""
 
-import jax
+import functools as ft
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from . import small
 
 
 LOG_WEIGHT_FLOOR = -700.0
@@ -28,5 +31,6 @@ def smooth_abs(x: Float[Array, "*s"], scale: Float[Array, ""]) -> Float[Array, "
 
 def log_normalise(log_weights: Float[Array, " n"]) -> Float[Array, " n"]:
     """Log weights summing to one, each at least `LOG_WEIGHT_FLOOR` before normalising."""
-    floored = jnp.maximum(log_weights, jnp.max(log_weights) + LOG_WEIGHT_FLOOR)
-    return floored - jax.nn.logsumexp(floored)
+    top = ft.reduce(jnp.maximum, [log_weights[i] for i in range(log_weights.shape[0])])
+    floored = jnp.maximum(log_weights, top + LOG_WEIGHT_FLOOR)
+    return floored - small.log_total(floored, 0)

@@ -1,11 +1,44 @@
-"""Dense algebra for matrices of at most four rows, unrolled.
+"""Dense algebra for matrices of at most four rows, and sums along short axes, unrolled.
 
-No LAPACK call and no `expm`: inside a scan a library call costs more than the whole step. Every
-function is differentiable where its argument is positive definite.
+No LAPACK call and no `expm`: inside a scan a library call costs more than the whole step. No
+reductions either: each brings buffers of its own, and a live call pays for every buffer of its
+program whether it is touched or not. Every function is differentiable where its argument is
+positive definite.
 """
 
+import functools as ft
+import operator
+
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+
+def total(x: Float[Array, "..."], axis: int) -> Float[Array, "..."]:
+    """Sum along a short axis, first to last."""
+    one = lambda i: jax.lax.index_in_dim(x, i, axis, keepdims=False)
+    return ft.reduce(operator.add, map(one, range(x.shape[axis])))
+
+
+def log_total(x: Float[Array, "..."], axis: int) -> Float[Array, "..."]:
+    """`log sum exp` along a short axis; finite wherever one term is."""
+    one = lambda i: jax.lax.index_in_dim(x, i, axis, keepdims=False)
+    top = jax.lax.stop_gradient(ft.reduce(jnp.maximum, map(one, range(x.shape[axis]))))
+    safe = jnp.where(jnp.isfinite(top), top, 0.0)
+    return safe + jnp.log(total(jnp.exp(x - jnp.expand_dims(safe, axis)), axis))
+
+
+def running(x: Array, axis: int, *, reverse: bool = False) -> Array:
+    """Sums from one end of an axis to each place, by doubling strides."""
+    n, stride = x.shape[axis], 1
+    while stride < n:
+        kept = jax.lax.slice_in_dim(
+            x, stride if reverse else 0, n if reverse else n - stride, axis=axis
+        )
+        none = jnp.zeros_like(jax.lax.slice_in_dim(x, 0, stride, axis=axis))
+        x = x + jnp.concatenate([kept, none] if reverse else [none, kept], axis=axis)
+        stride *= 2
+    return x
 
 
 def cholesky(a: Float[Array, "n n"]) -> Float[Array, "n n"]:
@@ -59,7 +92,7 @@ def square_root(columns: Float[Array, "n m"]) -> Float[Array, "n n"]:
     non-negative) is positive definite whenever the noise factor is. Source: ours, tested against
     QR.
     """
-    return cholesky(jnp.sum(columns[:, None, :] * columns[None, :, :], axis=2))
+    return cholesky(total(columns[:, None, :] * columns[None, :, :], 2))
 
 
 def transition(generator: Float[Array, "m m"], dt_s: Float[Array, ""]) -> Float[Array, "m m"]:
@@ -72,17 +105,17 @@ def transition(generator: Float[Array, "m m"], dt_s: Float[Array, ""]) -> Float[
     """
     n = generator.shape[0]
     eye = jnp.eye(n, dtype=generator.dtype)
-    rate = jnp.max(-jnp.diagonal(generator))
+    rate = ft.reduce(jnp.maximum, [-generator[i, i] for i in range(n)])
     step = dt_s / 2**SQUARINGS
     positive = (generator + rate * eye) * step
-    term, total = eye, eye
+    term, series = eye, eye
     for k in range(1, SERIES_ORDER + 1):
         term = (term @ positive) / k
-        total = total + term
-    result = total / jnp.sum(total, axis=1, keepdims=True)
+        series = series + term
+    result = series / total(series, 1)[:, None]
     for _ in range(SQUARINGS):
         result = result @ result
-        result = result / jnp.sum(result, axis=1, keepdims=True)
+        result = result / total(result, 1)[:, None]
     return result
 
 

@@ -22,7 +22,7 @@ from jaxtyping import Array, Bool, Float, Int32, UInt32
 
 from diffmm import belief as beliefs, risk as risks
 from diffmm.belief import Belief
-from diffmm.core import all_finite, flag, Health, param, POSITIVE, REAL, SHARE, Stage
+from diffmm.core import all_finite, flag, Health, param, POSITIVE, REAL, SHARE, small, Stage
 from diffmm.features import Features
 from diffmm.market import Event, SIDE_SIGN
 from diffmm.risk import RiskBudget
@@ -177,13 +177,13 @@ def update(
     life = tau + event.age_s
     sd = belief.mode_sigma_bp[:, None, None] * jnp.sqrt(life) + jnp.finfo(sigma.dtype).eps
     weight = jnp.exp(belief.log_mode)[:, None, None]
-    picked = jnp.sum(weight * option.time_average(depth[None], sd), axis=0)
+    picked = small.total(weight * option.time_average(depth[None], sd), 0)
     jumps = option.jump_option(depth, params.jump_rate, params.jump_sigmas * sigma, life)
     option_bp = params.sniping * (picked + jumps)
-    passed = jnp.sum(weight * option.time_average_chance(depth[None], sd), axis=0)
+    passed = small.total(weight * option.time_average_chance(depth[None], sd), 0)
     jumped = option.jump_chance(depth, params.jump_rate, params.jump_sigmas * sigma, life)
     sniped = params.sniping * (passed + jumped)
-    gamma = jnp.sum(weight * option.gamma(depth[None], sd) * sd**2, axis=0) / 2
+    gamma = small.total(weight * option.gamma(depth[None], sd) * sd**2, 0) / 2
     exit_bp = params.taking * (seen.half_spread_bp + event.account.taker_fee_bp)
     carry = -sign * risk.carry_bp
     edge = sign * (grid.price_bp - belief.expected_v(risk.holding_s))
