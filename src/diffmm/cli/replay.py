@@ -27,7 +27,7 @@ def add_account_arguments(parser: argparse.ArgumentParser) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Everything the command takes."""
     add = parser.add_argument
-    add("path", nargs="?", help="recording of `<receive ns> <json>` lines, plain or .gz")
+    add("path", nargs="?", help="recording of `<receive ns> <json>` lines, plain or .gz; or a run")
     add("--world", help="generative world in place of a recording: a name or a .toml file")
     add("--seed", type=int, default=0, help="of the world, the bootstrap and the learner's draws")
     add("--for", dest="for_s", type=float, metavar="SECONDS", help="length of a world")
@@ -52,6 +52,10 @@ def main(args: argparse.Namespace) -> int:
     from diffmm.venues.tape_io import TapeError
     from diffmm.venues.world_io import WorldError
 
+    from . import rerun
+
+    if args.path and pathlib.Path(args.path).is_dir():
+        return rerun.main(args, pathlib.Path(args.path))
     try:
         return _run(args)
     except (CheckpointError, OverrideError, TapeError, WorldError) as error:

@@ -56,6 +56,8 @@ class Dealer(Quoter):
         self.mark: int | None = None
         self.may_open = self.is_reduce_only = False
         self._tokens = Tokens(limits.max_messages_per_min)
+        # Two messages a decision, evenly: a ladder half replaced is worse than one a moment old.
+        self._pace_ns, self._acted_ns = 2 * self._tokens.interval_ns, 0
         self._out: list[Action] = []
         self._unbooked: list[FillReport] = []
         if books.balance is not None:
@@ -169,11 +171,7 @@ class Dealer(Quoter):
             self._cancel([x for x in self.desk.blotter.working() if x.slot is not None])
 
     def _step(self, vector: np.ndarray) -> Any:
-        if self._is_present():
-            # An earlier decision of this batch has changed what stands.
-            for name in ("ticks", "price_bp", "usd", "ahead_usd", "age_s", "is_live"):
-                index = getattr(self._at.orders, name).astype(int)
-                vector[index] = getattr(self.intake.encoder.row.orders, name)
+        self._patch(vector)
         lots, ticks = [0, 0], [0, 0]
         if vector[self._at.kind] == int(Kind.OWN) and self._unbooked:
             for one in self._unbooked:
@@ -195,7 +193,9 @@ class Dealer(Quoter):
 
     def _on_decision(self, record: Record) -> Record:
         self.write(self._decision(record))
-        if self.may_open and self._is_present():
+        is_due = self.now_ns - self._acted_ns >= self._pace_ns or self.is_pulled
+        if self.may_open and is_due and self._is_present():
+            self._acted_ns = self.now_ns
             self._act_on(record)
         return self._standing(record)
 
@@ -252,7 +252,8 @@ class Dealer(Quoter):
         mine = [x for x in self.desk.changes if isinstance(x, own.Placed | own.Pulled)]
         if mine:
             self.desk.changes = [x for x in self.desk.changes if x not in mine]
-            self.write({"t": "own", "ns": self.now_ns, "changes": msgspec.to_builtins(mine)})
+            told = {"row": len(self.rows) - 1, "changes": msgspec.to_builtins(mine)}
+            self.write({"t": "note", "ns": self.now_ns, **told})
             self.intake.encoder.note(mine)
 
     def _standing(self, record: Record) -> Record:
@@ -263,11 +264,6 @@ class Dealer(Quoter):
             ticks[at] = (order.price - self._anchor) // self._tick
             lots[at] = order.left
         return dataclasses.replace(record, standing_ticks=ticks, standing_lots=lots)
-
-    def _is_present(self) -> bool:
-        """Whether the row being folded counts from the anchor that is in force now."""
-        encoder = self.intake.encoder
-        return (self._anchor, self._tick) == (encoder.anchor, encoder.tick)
 
     def _has_book(self) -> bool:
         return bool(self.intake.encoder.row.book.is_valid[:, 0].all())

@@ -143,12 +143,17 @@ class Tokens:
     """A bucket: a third of what a minute allows at once, the rest of it evenly in a minute.
 
     So no minute, wherever it begins, sees more than the limit. Never below zero.
+
+    **Attributes:**
+
+    - `interval_ns`: between messages that are sent evenly.
     """
 
     def __init__(self, per_min: int):
         self._most = per_min // 3
         self._rate = per_min - self._most
         self._units, self._at_ns = self._most * NS_PER_MIN, 0
+        self.interval_ns = NS_PER_MIN // self._rate
 
     def left(self, now_ns: int) -> int:
         """Whole messages that may be sent now."""

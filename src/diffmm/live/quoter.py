@@ -142,6 +142,21 @@ class Quoter(abc.ABC):
         if vector[at.wake]:
             self._decide()
 
+    def _is_present(self) -> bool:
+        """Whether the row being folded counts from the anchor that is in force now."""
+        encoder = self.intake.encoder
+        return (self._anchor, self._tick) == (encoder.anchor, encoder.tick)
+
+    def _patch(self, vector: np.ndarray) -> None:
+        """Real orders as they stand now: an earlier decision of the same batch may have sent some.
+
+        A row from before the anchor moved keeps what it says; nothing is decided on it.
+        """
+        if self._is_present():
+            for name in ("ticks", "price_bp", "usd", "ahead_usd", "age_s", "is_live"):
+                index = getattr(self._at.orders, name).astype(int)
+                vector[index] = getattr(self.intake.encoder.row.orders, name)
+
     def _decide(self) -> None:
         record = self.stepper.decide()
         self._check("decision", int(record.quotes.health))

@@ -108,6 +108,10 @@ class Standing:
             if (order.price < deepest) if order.side == BID else (order.price > deepest):
                 continue
             shown = _at(order, book)
+            if order.rested_ms is None:
+                # On its way, it will join behind whatever is there.
+                order.ahead = order.joined = order.shown = shown
+                continue
             fell = max(order.shown - shown - order.printed, 0)
             order.ahead = min(max(order.ahead - int(fell * self._cancel_ahead), 0), shown)
             order.shown, order.printed = shown, 0
