@@ -1,6 +1,14 @@
 import pytest
 
-from diffmm.live.journal import in_folder, Journal, JournalError, read, recover
+from diffmm.live.journal import (
+    DamagedError,
+    in_folder,
+    Journal,
+    JournalError,
+    read,
+    recover,
+    Segments,
+)
 
 
 EVENTS = [{"t": "line", "ns": i, "raw": f"é\n{i}"} for i in range(5)]
@@ -79,3 +87,24 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(JournalError, match="file"):
         Journal(tmp_path / "file" / "journal.jsonl")
+
+
+def test_a_bad_line_with_whole_ones_behind_it_is_damage_and_nothing_goes_on(path):
+    changed = bytearray(path.read_bytes())
+    changed[len(changed) // 2] ^= 1
+    path.write_bytes(bytes(changed))
+    with pytest.raises(DamagedError, match="whole records behind it"):
+        recover(path)
+    assert path.read_bytes() == bytes(changed)
+
+
+def test_a_full_segment_is_followed_by_one_that_begins_with_the_state(tmp_path):
+    segments = Segments(tmp_path, {"t": "state", "n": 0}, lambda: {"t": "state", "n": 1}, 200)
+    for k in range(12):
+        segments.write({"t": "line", "k": k, "raw": "x" * 30})
+    segments.close()
+    files = sorted(tmp_path.iterdir())
+    assert [x.name for x in files] == [f"00000{k}.jsonl" for k in range(1, 6)]
+    told = [read(x) for x in files]
+    assert [x[0] for x in told] == [{"t": "state", "n": k} for k in (0, 1, 1, 1, 1)]
+    assert [e["k"] for part in told for e in part[1:]] == list(range(12))

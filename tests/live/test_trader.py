@@ -1,14 +1,20 @@
 """The trading core against the embedded venue in virtual time: limits, proof, recovery, ends."""
 
 import dataclasses
+import json
 
 import pytest
 
 import trading
 from diffmm.live import events
 from diffmm.live.events import Command
-from diffmm.live.recovery import fold
+from diffmm.live.journal import Segments
+from diffmm.live.recovery import fold, Known, recover, state
+from diffmm.live.rerun import Rerun
+from diffmm.live.stopwatch import Timed
 from diffmm.live.trader import Config, LATCHED, LOST, Mode, UNCONFIRMED
+from diffmm.market import AccountInputs, EncoderConfig
+from diffmm.venues.intake import Intake
 from diffmm.venues.local.book import Tif
 from diffmm.venues.local.exchange import NewOrder
 from trading import AT, COIN, Crowd, LIMITS, Link, NS, Random
@@ -330,3 +336,50 @@ def test_funding_is_booked_once_and_to_the_last_integer():
     assert len(kinds(one, "funding")) >= 5
     stop(one)
     assert core.ledger.pnl_parts_1e8["funding"] == one.truth().funding * 100
+
+
+def test_the_state_of_a_new_segment_is_worth_everything_before_it():
+    one = link(seed=1)
+    one.run(9.3)
+    known = Known(one.core.books, one.core.desk.blotter, one.core.desk.nonce)
+    record = json.loads(json.dumps(state(known, one.now_ns, trading.SIGNER.address)))
+    whole, short = fold(one.journal, AT), fold([record], AT)
+    assert whole.nonce == short.nonce == one.core.desk.nonce
+    assert whole.books.balance == short.books.balance == one.core.books.balance
+    cloids = [[x.cloid for x in one.blotter.working()] for one in (whole, short)]
+    assert cloids[0] == cloids[1] != []
+    one.replace(trading.trader(Random(5), short))
+    one.run(8)
+    stop(one)
+
+
+def test_another_account_starts_with_nothing_known(tmp_path):
+    one = link()
+    one.run(5)
+    known = Known(one.core.books, one.core.desk.blotter, one.core.desk.nonce)
+    segments = Segments(tmp_path, state(known, 1, "0xaa"), lambda: {})
+    segments.close()
+    assert recover(tmp_path, AT, "0xaa").books.balance == one.core.books.balance
+    assert recover(tmp_path, AT, "0xbb").books.balance is None
+
+
+def test_a_journal_gives_every_decision_again():
+    one = link(seed=4)
+    one.run(12)
+    one.drop()
+    one.run(10)
+    again = Rerun(
+        Timed(Random(4)),
+        Intake(AT, AccountInputs(), EncoderConfig(layout=trading.LAYOUT)),
+        AccountInputs(),
+    )
+    found = again.run(one.journal)
+    assert found.decisions == len(one.core.records) > 100
+    assert (found.same, found.missing) == (found.decisions, 0)
+    wrong = [{**x, "ns": x["ns"] + 300 * 10**6} if x["t"] == "own" else x for x in one.journal]
+    again = Rerun(
+        Timed(Random(4)),
+        Intake(AT, AccountInputs(), EncoderConfig(layout=trading.LAYOUT)),
+        AccountInputs(),
+    )
+    assert not again.run(wrong).is_reproduced

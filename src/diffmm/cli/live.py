@@ -19,7 +19,7 @@ from .saying import say
 from .stopping import Stopper
 
 
-OK, UNEXPECTED, USAGE, LOST = 0, 1, 2, 5
+OK, UNEXPECTED, USAGE, LOST, UNRECONCILED = 0, 1, 2, 5, 6
 """Exit codes."""
 RUNS = pathlib.Path("runs") / "live"
 PAGE = "report.html"
@@ -62,7 +62,7 @@ def main(args: argparse.Namespace) -> int:
     """Run one session; the exit code."""
     # What goes wrong with the peer is said by the session; the library would add a traceback.
     logging.getLogger("websockets").addHandler(logging.NullHandler())
-    from diffmm.live import JournalError, KeyFileError
+    from diffmm.live import DamagedError, JournalError, KeyFileError
     from diffmm.training import CheckpointError, OverrideError
 
     from .source import UsageError, VenueError
@@ -74,6 +74,7 @@ def main(args: argparse.Namespace) -> int:
         CheckpointError: USAGE,
         OverrideError: USAGE,
         VenueError: LOST,
+        DamagedError: UNRECONCILED,
         JournalError: UNEXPECTED,
     }
     try:

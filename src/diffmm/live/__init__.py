@@ -11,7 +11,11 @@ from typing import Any, TYPE_CHECKING
 if TYPE_CHECKING:
     from . import journal as journal
     from .core import Core as Core
-    from .journal import Journal as Journal, JournalError as JournalError
+    from .journal import (
+        DamagedError as DamagedError,
+        Journal as Journal,
+        JournalError as JournalError,
+    )
     from .keys import KeyFileError as KeyFileError
     from .probe import instruments as instruments
     from .session import Config as Config, End as End, Session as Session
@@ -23,6 +27,7 @@ _FOUND_IN = {
     "journal": None,
     "Core": "core",
     "Journal": "journal",
+    "DamagedError": "journal",
     "JournalError": "journal",
     "KeyFileError": "keys",
     "instruments": "probe",

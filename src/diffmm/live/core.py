@@ -91,7 +91,7 @@ class Core(Quoter):
             {
                 "t": "fill",
                 "ns": self.now_ns,
-                "row": len(self.rows) - 1,
+                "row": self.row_count - 1,
                 "side": side,
                 "lots": lots,
                 "lots_ticks": ticks,

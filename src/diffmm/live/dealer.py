@@ -252,7 +252,7 @@ class Dealer(Quoter):
         mine = [x for x in self.desk.changes if isinstance(x, own.Placed | own.Pulled)]
         if mine:
             self.desk.changes = [x for x in self.desk.changes if x not in mine]
-            told = {"row": len(self.rows) - 1, "changes": msgspec.to_builtins(mine)}
+            told = {"row": self.row_count - 1, "changes": msgspec.to_builtins(mine)}
             self.write({"t": "note", "ns": self.now_ns, **told})
             self.intake.encoder.note(mine)
 

@@ -34,6 +34,10 @@ class JournalError(ValueError):
     """A journal that cannot be read or written; the message says where."""
 
 
+class DamagedError(JournalError):
+    """A journal with whole records behind a bad one."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Recovered:
     """What a journal held when it was opened.
@@ -191,16 +195,34 @@ def read(path: pathlib.Path) -> list[dict[str, Any]]:
 
 
 def recover(path: pathlib.Path) -> tuple[Recovered, bytes]:
-    """Cut a journal at its first bad line; what was found, and the CRC to continue from."""
+    """Cut a journal at its first bad line; what was found, and the CRC to continue from.
+
+    Raises:
+        DamagedError: when whole lines follow a bad one. A torn write is the last of a file; this is
+            damage, and what it held of our orders is lost.
+    """
     path = pathlib.Path(path)
     if not path.exists():
         return Recovered(0, 0), START
     good = [(crc, end) for _, crc, end in _good(path)]
     crc, end = good[-1] if good else (START, 0)
     size = path.stat().st_size
+    if size > end and _is_damaged(path, end):
+        raise DamagedError(
+            f"{path}: damaged at byte {end} with whole records behind it; nothing trades on it. "
+            "Look at the venue by hand, then move the file away"
+        )
     if size > end:
         os.truncate(path, end)
     return Recovered(len(good), size - end), crc
+
+
+def _is_damaged(path: pathlib.Path, offset: int) -> bool:
+    """Whether the bad line at an offset has one in the shape of a record behind it."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        file.readline()
+        return any(x.startswith(HEAD) and x.endswith(TAIL) for x in file)
 
 
 def _good(path: pathlib.Path) -> Iterator[tuple[bytes, bytes, int]]:

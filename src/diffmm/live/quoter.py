@@ -26,6 +26,8 @@ TOLERATED = 3
 """Unhealthy steps in a row after which belief starts anew from the present book."""
 ODD = ("crossed_books", "one_sided_books", "gaps", "silences")
 """Counters of the encoder that are faults of the feed."""
+MOST_KEPT = 100_000
+"""Rows kept in memory: some hours. A run of days must not grow without end."""
 NONE = (0, 0)
 
 
@@ -56,7 +58,9 @@ class Quoter(abc.ABC):
     **Attributes:**
 
     - `intake`, `account`, `stepper`: as given.
-    - `rows`, `records`: what the engine saw and decided, in order.
+    - `rows`, `records`: what the engine saw and decided, in order, up to a bound; the page is
+      made of them, and the journal holds the rest.
+    - `row_count`: rows so far.
     - `faults`: what went wrong, by kind.
     - `ledger`: what the run earned.
     - `is_pulled`: whether the newest decision pulls everything.
@@ -70,6 +74,8 @@ class Quoter(abc.ABC):
         self.intake, self.account, self.stepper = intake, account, stepper
         self.rows: list[np.ndarray] = []
         self.records: list[Record] = []
+        self.row_count = 0
+        self._is_kept = True
         self.faults: collections.Counter[str] = collections.Counter()
         self.ledger = Ledger(intake.encoder.instrument, account.maker_fee_bp)
         self.is_pulled = True
@@ -129,7 +135,9 @@ class Quoter(abc.ABC):
             self._row(vector)
 
     def _row(self, vector: np.ndarray) -> None:
-        self.rows.append(vector)
+        self.row_count += 1
+        if self._is_kept:
+            self.rows.append(vector)
         at = self._at
         self._elapsed_ns += round(float(vector[at.dt_s]) * NS)
         self._on_row(vector)
@@ -161,7 +169,11 @@ class Quoter(abc.ABC):
         record = self.stepper.decide()
         self._check("decision", int(record.quotes.health))
         self.is_pulled = not bool(record.quotes.targets.is_valid)
-        self.records.append(self._on_decision(record))
+        record = self._on_decision(record)
+        if self._is_kept:
+            self.records.append(record)
+            # Whole frames only: what is kept must be a tape of its own.
+            self._is_kept = len(self.rows) < MOST_KEPT
 
     def _decision(self, record: Record) -> dict[str, Any]:
         """The targets, as the journal holds them."""
@@ -169,7 +181,7 @@ class Quoter(abc.ABC):
         return {
             "t": "decision",
             "ns": self.now_ns,
-            "row": len(self.rows) - 1,
+            "row": self.row_count - 1,
             "is_valid": bool(targets.is_valid),
             "health": int(record.quotes.health),
             "ticks": targets.ticks.tolist(),

@@ -57,11 +57,13 @@ def recover(folder: pathlib.Path, at: Instrument, user: str) -> Known:
     """Fold what the segments of a folder hold of an account; nothing there is nothing known.
 
     Raises:
-        JournalError: for records that contradict each other.
+        JournalError: for records that contradict each other, or a damaged file.
     """
     segments = sorted(pathlib.Path(folder).glob(f"*{journal.SUFFIX}"))
     tail: list[list[dict[str, Any]]] = []
     for path in reversed(segments):
+        # The newest may end in a torn line; damage in the middle of any is refused.
+        journal.recover(path)
         tail.append(journal.read(path))
         begun = [x for x in tail[-1] if x.get("t") == "state"]
         if begun:

@@ -137,7 +137,7 @@ class Rerun(Quoter):
     def _noted(self) -> None:
         """What was sent at this very row stands in the next one."""
         while self._told and self._told[0]["t"] == "note":
-            if self._told[0]["row"] != len(self.rows) - 1:
+            if self._told[0]["row"] != self.row_count - 1:
                 return
             self.intake.encoder.note(_changes(self._told.popleft()))
 
