@@ -307,7 +307,8 @@ class Trader(Dealer):
         elif event.command is Command.KILL:
             self._kill(event.reason or "kill requested")
         else:
-            self.wish = event.command
+            # What is decided before the mode is looked at again must not leave.
+            self.wish, self.may_open = event.command, False
 
     def _on_loss(self) -> None:
         self._kill(f"loss limit: {self.ledger.pnl_1e8 / 10**8:.2f} USD")
@@ -320,13 +321,14 @@ class Trader(Dealer):
     def _doubt(self, kind: str, text: str) -> None:
         """What we hold may not be so: stop, cancel, reconcile."""
         self.fault(kind, text)
-        self.is_reconciled = False
+        self.is_reconciled = self.may_open = False
         self._unequal, self._audited_ns = 0, self.now_ns
         # What was asked before the doubt does not answer it.
         self._auditor.drop()
 
     def _end(self, code: int, reason: str) -> None:
         """Begin the end; a graver reason replaces a lighter one, the first deadline stands."""
+        self.may_open = False
         if self._ending is None:
             self._ending = _Ending(code, reason, self.now_ns + self.config.stop_ns)
             self.write({"t": "ending", "ns": self.now_ns, "code": code, "why": reason})
@@ -464,7 +466,7 @@ class Trader(Dealer):
         """Perhaps something moved between two answers; if it stays so, nothing may go on."""
         self._unequal += 1
         if self._unequal == self.config.unequal and self.is_reconciled:
-            self.is_reconciled = False
+            self.is_reconciled = self.may_open = False
             self.fault("unequal", f"the venue holds {gap.position} and {gap.cash_1e8}e-8 USD more")
         if self._unequal >= 2 * self.config.unequal:
             words = f"the venue holds {gap.position} units and {gap.cash_1e8}e-8 USD more than we"
