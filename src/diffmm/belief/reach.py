@@ -6,7 +6,9 @@
 falls with depth beyond fair value and with the queue in front, both in the market's own units. The
 belief's fill update and the surface's fill probability call this one function. Sizes of takers have
 a power tail (Lomax): on recorded coins 1.5 to 2.6 % of them are beyond eight times the mean, where
-an exponential law, the limit of large `a`, has .03 %. Source: exponential depth decay of Avellaneda
+an exponential law, the limit of large `a`, has .03 %. Most takers are far smaller than the mean, so
+the law falls fast at first: on a thin coin one print in nine stands for a taker beyond 1.2 mean
+prints, one in 45 for one beyond ten. Source: exponential depth decay of Avellaneda
 & Stoikov (2008); Gopikrishnan et al. (2000) for the tail; tested in `tests/belief/test_reach.py`.
 """
 
@@ -19,7 +21,7 @@ from diffmm.core import param, POSITIVE
 
 class Params(eqx.Module):
     depth_decay: Float[Array, ""] = param(POSITIVE, 0.4)
-    queue_decay: Float[Array, ""] = param(POSITIVE, 0.3)
+    queue_decay: Float[Array, ""] = param(POSITIVE, 6.0)
     queue_tail: Float[Array, ""] = param(POSITIVE, 1.0)
     scale_s: Float[Array, ""] = param(POSITIVE, 1.0, unit="s", trainable=False)
 

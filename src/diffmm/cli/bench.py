@@ -202,7 +202,7 @@ def _gradient(market: dict[str, Any]) -> dict[str, float]:
 
     from diffmm.engine import run
 
-    rows, chunk, frames_n = 10, 16, 64
+    rows, chunk, frames_n = 10, 1, 64
     frames = jax.tree.map(lambda x: x[:frames_n], _frames(market["rows"], rows))
     value = lambda out, frame: jnp.sum(out.allocation.gain_usd)
     forward, both = run.compile_objective(market["engine"], value, chunk, market["params"], frames)

@@ -114,10 +114,10 @@ def objective(
             state, out = fold_frame(engine, params, state, frame)
             return state, loss(out, frame)
 
-        # Recomputing a frame is cheaper than storing it: the backward pass is bound by memory.
+        # Recomputing a chunk is cheaper than storing it: the backward pass is bound by memory.
         @jax.checkpoint
         def fold_chunk(state: Folded, frames: Any) -> tuple[Folded, Any]:
-            state, losses = jax.lax.scan(jax.checkpoint(step), state, frames)
+            state, losses = jax.lax.scan(step, state, frames)
             return state, losses.sum()
 
         _, sums = jax.lax.scan(fold_chunk, init(engine, params), chunks)
