@@ -317,12 +317,13 @@ def test_a_long_pause_of_ours_is_a_doubt():
     one = link()
     one.run(5)
     one._queue = []
-    one.now_ns += 5 * NS
+    one.now_ns += 45 * NS
     one._later(0, one._tick)
     one.run(0.2)
+    assert one.ended is None
     assert one.core.faults["lag"] == 1
     assert one.core.mode is Mode.RECONCILING
-    one.run(5)
+    one.run(12)
     assert one.core.mode is Mode.QUOTING
     stop(one)
 

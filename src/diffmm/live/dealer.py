@@ -56,8 +56,8 @@ class Dealer(Quoter):
         self.mark: int | None = None
         self.may_open = self.is_reduce_only = False
         self._tokens = Tokens(limits.max_messages_per_min)
-        # Two messages a decision, evenly: a ladder half replaced is worse than one a moment old.
-        self._pace_ns, self._acted_ns = 2 * self._tokens.interval_ns, 0
+        # Where messages run short, new orders are sent as often as they last, evenly.
+        self._pace_ns, self._placed_ns = 2 * self._tokens.interval_ns, 0
         self._out: list[Action] = []
         self._unbooked: list[FillReport] = []
         if books.balance is not None:
@@ -193,9 +193,7 @@ class Dealer(Quoter):
 
     def _on_decision(self, record: Record) -> Record:
         self.write(self._decision(record))
-        is_due = self.now_ns - self._acted_ns >= self._pace_ns or self.is_pulled
-        if self.may_open and is_due and self._is_present():
-            self._acted_ns = self.now_ns
+        if self.may_open and self._is_present():
             self._act_on(record)
         return self._standing(record)
 
@@ -209,8 +207,10 @@ class Dealer(Quoter):
         gone = [self.slots[x.side, x.slot] for x in wanted if isinstance(x, Cancel)]
         self._cancel([orders[x] for x in gone if x in orders])
         places = [x for x in wanted if isinstance(x, Place) and (x.side, x.slot) not in self.slots]
-        allowed = self._through_gate(places)
+        # What must go goes at once, whatever the pace: what is left respects every limit.
+        allowed = self._through_gate(places) if self._is_due() else []
         if allowed:
+            self._placed_ns = self.now_ns
             ahead = len(self.desk.changes)
             self._send(self.desk.place(allowed, self.now_ns, self.venue_ms, self.epoch))
             for change in self.desk.changes[ahead:]:
@@ -218,6 +218,11 @@ class Dealer(Quoter):
                     self.slots[change.side, change.slot] = change.id
         self.intents += len(gone) + len(allowed)
         self._tell_placed()
+
+    def _is_due(self) -> bool:
+        """Whether messages last for new orders now."""
+        is_plenty = self._tokens.left(self.now_ns) > 2 * self.limits.cancel_reserve
+        return is_plenty or self.now_ns - self._placed_ns >= self._pace_ns
 
     def _through_gate(self, places: list[Place]) -> list[tuple[int, Intended]]:
         """What the gate allows, each counted before the next is looked at."""

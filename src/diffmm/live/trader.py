@@ -163,8 +163,8 @@ class Trader(Dealer):
         late_ns = now_ns - self.now_ns if self.now_ns else 0
         self.now_ns = max(self.now_ns, now_ns)
         try:
-            if late_ns > LAG_NS and self.is_reconciled:
-                self._doubt("lag", f"{late_ns / NS:.1f} s between two events")
+            if late_ns > LAG_NS:
+                self._overslept(late_ns)
             self._take(event)
             self._settle()
             self._pursue()
@@ -174,6 +174,14 @@ class Trader(Dealer):
             self._end(UNRECONCILED, str(error))
         out, self._out = self._out, []
         return out
+
+    def _overslept(self, late_ns: int) -> None:
+        """We were not there: nobody else was silent, and no deadline of theirs has passed."""
+        self._alive_ns += late_ns
+        if self._ending is not None:
+            self._ending.by_ns += late_ns
+        if self.is_reconciled:
+            self._doubt("lag", f"{late_ns / NS:.1f} s between two events")
 
     def _take(self, event: events.Event) -> None:
         if isinstance(event, events.Heard):
