@@ -15,7 +15,7 @@ NS, MS = 1_000_000_000, 1_000_000
 ASSET = 0
 HOUSE = "0x" + "ee" * 20
 START_PRICE = 1_000_000
-TICK, LEVELS, LEVEL_SIZE = 100, 3, 500
+TICK, NEAREST, LEVELS, LEVEL_SIZE = 100, 2, 3, 500
 REACH = 40 * TICK
 MOODS = ("calm", "busy", "jumps", "one-sided", "empty")
 MOOD_S = (60, 600)
@@ -23,9 +23,10 @@ LOWEST, HIGHEST = 300_000, 9_000_000
 
 
 class Market:
-    """Who else trades; see `diffmm.venues.local.venue.Market`."""
+    """Who else trades; see `diffmm.venues.local.venue.Market`. `nearest`: ticks from the middle."""
 
-    def __init__(self, seed: int):
+    def __init__(self, seed: int, nearest: int = NEAREST):
+        self._nearest = nearest
         self._draw = random.Random(f"market {seed}")
         self.middle = START_PRICE
         self.mood, self._until_ns = "calm", 0
@@ -74,7 +75,7 @@ class Market:
         sides = {"one-sided": (True,), "empty": ()}.get(self.mood, (True, False))
         for level in range(LEVELS):
             for is_buy in sides:
-                away = TICK * (2 + level)
+                away = TICK * (self._nearest + level)
                 price = self.middle + (-away if is_buy else away)
                 price = self._rounded(exchange, price)
                 order = NewOrder(ASSET, is_buy, price, LEVEL_SIZE, Tif.GTC)

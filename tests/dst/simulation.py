@@ -41,6 +41,7 @@ COIN, DECIMALS = "SIM", 2
 SIGNER = Signer("11" * 32)
 AT = Instrument.hyperliquid(COIN, DECIMALS)
 LAYOUT = Layout(levels=4, slots=2)
+ACCOUNT = AccountInputs()
 LIMITS = Limits(
     max_order=1_000,
     max_position=2_500,
@@ -107,7 +108,16 @@ class Outcome:
 class Simulation:
     """Everything of one seed."""
 
-    def __init__(self, seed, faults, stepper=None, layout=LAYOUT):
+    def __init__(
+        self,
+        seed,
+        faults,
+        stepper=None,
+        layout=LAYOUT,
+        market=None,
+        account=ACCOUNT,
+        keeps_rows=False,
+    ):
         self.seed, self.faults = seed, faults
         self.now_ns, self.skew_ns, self.life = START_NS, 0, 0
         self.limits, self.address = LIMITS, SIGNER.address.lower()
@@ -115,12 +125,12 @@ class Simulation:
         self._queue, self._count = [], 0
         listing = Listing(COIN, DECIMALS, max_leverage=20)
         config = venue_config.Config(listings=(listing,), scheduled_volume=10**9)
-        self.venue = Venue(config, Market(seed), START_NS)
+        self.venue = Venue(config, market or Market(seed), START_NS)
         self.venue.gateway.drip(SIGNER.address)
         self._strikes = Strikes(self, seed)
         self.disk, self.network = Disk(AT, SIGNER.address), Network(self, seed)
         self._stepper = stepper or (lambda: Ladder(seed * 1000 + self.life, layout))
-        self._layout = layout
+        self._layout, self._account, self._keeps_rows = layout, account, keeps_rows
         self.core = None
         self.is_latched = False
         self.frozen_until_ns = 0
@@ -211,8 +221,8 @@ class Simulation:
         feeds = [json.loads(x)["subscription"] for x in subscriptions(COIN)]
         core = Trader(
             Idle(self._stepper()),
-            Intake(AT, AccountInputs(), encoder),
-            AccountInputs(),
+            Intake(AT, self._account, encoder),
+            self._account,
             Desk(AT, ASSET, SIGNER.address, known.blotter, known.nonce),
             known.books,
             Wire([*feeds, *user_subscriptions(SIGNER.address)]),
@@ -220,7 +230,8 @@ class Simulation:
             Config(),
         )
         # A run of hours keeps every row for its report; here only their number is wanted.
-        core.rows, core.records = Count(), Count()
+        if not self._keeps_rows:
+            core.rows, core.records = Count(), Count()
         self.core = core
         self.checker.on_boot(core)
         self.feed(events.Started(self._draw.getrandbits(64)))
