@@ -12,7 +12,6 @@ from diffmm.engine import graph
 from diffmm.engine.stepper import Stepper
 from diffmm.market import AccountInputs
 from diffmm.report.summary import score, summary
-
 from dst import faults, simulation
 from dst.market import Market
 
