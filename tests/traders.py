@@ -2,7 +2,7 @@
 
 import json
 
-from diffmm.venues.hyperliquid.signer import Signer
+from diffmm.venues.hyperliquid.signer import keccak256, Signer
 from diffmm.venues.local.config import Config
 from diffmm.venues.local.events import Connected, Received, Reply, Request, Send, Time
 from diffmm.venues.local.venue import Venue
@@ -29,9 +29,10 @@ class Still:
         return []
 
 
-def still_room(**changes):
+def still_room(start_ns=START_NS, **changes):
     """SIM at 100, BTC at 100,000, ETH at 3,000, all books empty."""
-    return Room(Venue(Config(**changes), Still(1_000_000, 1_000_000, 300_000), START_NS))
+    venue = Venue(Config(**changes), Still(1_000_000, 1_000_000, 300_000), start_ns)
+    return Room(venue, start_ns)
 
 
 class Room:
@@ -64,7 +65,7 @@ class Trader:
 
     def __init__(self, room, name, is_paid=True):
         self.room, self.conn = room, len(room.traders) + 1
-        self.signer = Signer.throwaway(name.encode())
+        self.signer = Signer(keccak256(name.encode()))
         self.address = self.signer.address
         self.frames, self.nonce, self.posts = [], 0, 0
         room.traders[self.conn] = self

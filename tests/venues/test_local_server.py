@@ -113,6 +113,7 @@ def test_every_feed_the_sdk_asked_for_arrives(trader):
 def test_other_actions_of_the_sdk_are_answered_in_the_venues_words(trader):
     exchange, info, address, _ = trader
     assert exchange.update_leverage(5, "BTC") == {"status": "ok", "response": {"type": "default"}}
+    assert exchange.update_leverage(99, "BTC")["response"] == "Invalid leverage value"
     refused = exchange.schedule_cancel(int(time.time() * 1000) + 10_000)
     assert refused["response"].startswith("Cannot set scheduled cancel time until enough volume")
     nonce = int(time.time() * 1000)

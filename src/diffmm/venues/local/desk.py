@@ -42,9 +42,7 @@ class Desk:
             "spotMeta": lambda asked, ms: {"universe": [], "tokens": []},
             "spotClearinghouseState": lambda asked, ms: {"balances": []},
             "allMids": lambda asked, ms: ticker.mids(),
-            "l2Book": lambda asked, ms: frames.l2_book(
-                self.exchange, self.asset(asked.coin), ms, FULL_DEPTH
-            ),
+            "l2Book": self._l2_book,
             "recentTrades": lambda asked, ms: ticker.recent(self.asset(asked.coin)),
             "clearinghouseState": lambda asked, ms: self.clearinghouse(asked.user, ms),
             "openOrders": lambda asked, ms: [
@@ -111,6 +109,12 @@ class Desk:
     def _open(self, asked: wire.Asked) -> list[Order]:
         return self.exchange.open_orders(self._user(asked))
 
+    def _l2_book(self, asked: wire.Asked, now_ms: int) -> dict[str, Any]:
+        if asked.nSigFigs is not None:
+            # Aggregated books are for looking at; nobody should trade on one.
+            raise Unknown("nSigFigs")
+        return frames.l2_book(self.exchange, self.asset(asked.coin), now_ms, FULL_DEPTH)
+
     def _meta(self, asked: wire.Asked, now_ms: int) -> dict[str, Any]:
         universe = [
             {
@@ -136,7 +140,8 @@ class Desk:
     def _order_status(self, asked: wire.Asked, now_ms: int) -> dict[str, Any]:
         if asked.oid is None:
             raise Unknown("oid")
-        order = self.exchange.find(self._user(asked), asked.oid)
+        oid = asked.oid.lower() if isinstance(asked.oid, str) else asked.oid
+        order = self.exchange.find(self._user(asked), oid)
         if order is None:
             return {"status": "unknownOid"}
         told = {

@@ -160,7 +160,9 @@ class Gateway:
         for order in orders:
             if not 0 <= order.a < len(self.exchange.listings):
                 raise Invalid(f"Invalid asset {order.a}")
-            price = self._units(order.p, self.exchange.listings[order.a].price_decimals)
+            listing = self.exchange.listings[order.a]
+            price = self._units(order.p, listing.price_decimals)
+            self._units(order.s, listing.size_decimals)
             mark = self.exchange.marks[order.a]
             if price and mark and abs(price - mark) * 100 > BAND * mark:
                 raise Invalid(
@@ -192,8 +194,7 @@ class Gateway:
         return NewOrder(order.a, order.b, price, size, tif, order.r, order.c)
 
     def _place(self, account: Account, order: wire.Order, now_ms: int) -> dict[str, Any]:
-        new = self._parsed(order)
-        return self._placed(account, new, now_ms)
+        return self._placed(account, self._parsed(order), now_ms)
 
     def _placed(self, account: Account, new: NewOrder | Refused, now_ms: int) -> dict[str, Any]:
         done = self.exchange.place(account, new, now_ms) if isinstance(new, NewOrder) else new

@@ -4,11 +4,14 @@ The venue hashes its own canonical form of an action, not the client's bytes: an
 another order, a zero too many or `f: false` recovers to a stranger, here as there.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from .listing import normal
+
+
+Cloid = Annotated[str, msgspec.Meta(pattern="^0x[0-9a-fA-F]{32}$")]
 
 
 class _Canonical(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -31,7 +34,7 @@ class Order(_Canonical, frozen=True, kw_only=True):
     s: str
     r: bool
     t: OrderType
-    c: str | None = None
+    c: Cloid | None = None
 
 
 class ByOid(_Canonical, frozen=True, kw_only=True):
@@ -41,11 +44,11 @@ class ByOid(_Canonical, frozen=True, kw_only=True):
 
 class ByCloid(_Canonical, frozen=True, kw_only=True):
     asset: int
-    cloid: str
+    cloid: Cloid
 
 
 class Change(_Canonical, frozen=True, kw_only=True):
-    oid: int | str
+    oid: int | Cloid
     order: Order
 
 
@@ -66,7 +69,7 @@ class CancelByCloid(_Canonical, frozen=True, kw_only=True, tag="cancelByCloid"):
 
 
 class Modify(_Canonical, frozen=True, kw_only=True, tag="modify"):
-    oid: int | str
+    oid: int | Cloid
     order: Order
     a: bool = False
 
@@ -141,9 +144,17 @@ decode_asked = msgspec.json.Decoder(Asked).decode
 
 def canonical(action: Action) -> dict[str, Any]:
     """The form that is signed: keys in order, numbers without trailing zeros, lower case."""
-    plain = msgspec.to_builtins(action)
-    for order in [*plain.get("orders", ()), *(x["order"] for x in plain.get("modifies", ()))]:
-        order["p"], order["s"] = normal(order["p"]), normal(order["s"])
-    if "order" in plain:
-        plain["order"]["p"], plain["order"]["s"] = (normal(plain["order"][k]) for k in "ps")
-    return plain
+    return _lower(msgspec.to_builtins(action))
+
+
+def _lower(value: Any, key: str = "") -> Any:
+    """Numbers and names within an action in their one form."""
+    if isinstance(value, dict):
+        return {k: _lower(v, k) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_lower(x) for x in value]
+    if not isinstance(value, str):
+        return value
+    if key in ("p", "s"):
+        return normal(value)
+    return value.lower() if key in ("c", "cloid", "oid", "b") else value
