@@ -38,6 +38,8 @@ FINE, UNEXPECTED, LATCHED, LOST, UNRECONCILED, UNCONFIRMED = 0, 1, 4, 5, 6, 7
 TOO_MANY = 429
 WEIGHT_PER_MIN, HEAVIEST, STATUS_WEIGHT = 1000, 62, 2
 """What we may ask, of the venue's 1200 a minute; what a round and one order's status weigh."""
+ROUND_NS = 2 * NS
+"""After so long without a round, what we may ask is kept for one."""
 LAG_NS = NS
 """A pause of ours that long: what we believe is old, and must be reconciled."""
 
@@ -178,6 +180,7 @@ class Trader(Dealer):
     def _overslept(self, late_ns: int) -> None:
         """We were not there: nobody else was silent, and no deadline of theirs has passed."""
         self._alive_ns += late_ns
+        self.wire.overslept(late_ns)
         if self._ending is not None:
             self._ending.by_ns += late_ns
         if self.is_reconciled:
@@ -359,7 +362,9 @@ class Trader(Dealer):
         mode = self.mode
         self.may_open = mode in (Mode.QUOTING, Mode.REDUCING) and self.wire.is_fresh(now)
         self.is_reduce_only = mode is Mode.REDUCING
-        most = max(self._weight.left(now) - HEAVIEST, 0) // STATUS_WEIGHT
+        # Rounds and questions share what we may ask: neither may starve the other.
+        kept = HEAVIEST if now - self._audited_ns > ROUND_NS else 0
+        most = max(self._weight.left(now) - kept, 0) // STATUS_WEIGHT
         asks = self.desk.tick(now, self.wire.newest_ms, most)
         self._weight.take(now, STATUS_WEIGHT * len(asks))
         self._send(asks)

@@ -63,7 +63,7 @@ class Wire:
         self._acks: set[str] = set()
         self._is_closing = False
         self._streams: dict[str, int] = {}
-        self._behind_ns = 0
+        self._behind_ns = self._book_ms = 0
         self._least: list[tuple[int, int]] = []
 
     def seed(self, entropy: int) -> None:
@@ -106,7 +106,8 @@ class Wire:
         if channel in self._streams:
             self._streams[channel] = now_ns
         if channel in ("bbo", "l2Book") and (found := STAMPED.search(text)):
-            self.newest_ms = max(self.newest_ms, int(found[1]))
+            self._book_ms = int(found[1])
+            self.newest_ms = max(self.newest_ms, self._book_ms)
             self._stamped(now_ns - int(found[1]) * MS, now_ns)
 
     def tick(self, now_ns: int) -> list[Action]:
@@ -135,7 +136,17 @@ class Wire:
     def is_fresh(self, now_ns: int) -> bool:
         """Whether what it says may be traded on."""
         is_heard = now_ns - self._heard_ns <= FRESH_NS
-        return self.is_ready and not self._is_closing and is_heard and self._behind_ns <= FRESH_NS
+        is_prompt = self._behind_ns <= FRESH_NS
+        # By the venue's stamps alone: its `/info` may know a later time than its books tell.
+        is_prompt &= (self.newest_ms - self._book_ms) * MS <= RHYTHM_NS["l2Book"]
+        return self.is_ready and not self._is_closing and is_heard and is_prompt
+
+    def overslept(self, late_ns: int) -> None:
+        """Our clock passed over so much: it jumped, and then every lag is that much longer.
+
+        If we really slept, the first prompt frame lowers the least lag again.
+        """
+        self._least = [(at + late_ns, lag + late_ns) for at, lag in self._least]
 
     def venue_ms(self, now_ns: int) -> int:
         """The venue's clock, by the least lag seen."""
