@@ -140,6 +140,16 @@ def test_arrivals_in_any_order_within_a_block_give_the_same_outcome():
     assert seen == {("98.5", "1.0", 1)}
 
 
+def test_a_cancel_that_arrives_before_its_resting_order_in_a_block_finds_it_placed():
+    room, _, taker = with_book()
+    by_cloid = {"type": "cancelByCloid", "cancels": [{"asset": 0, "cloid": CLOID}]}
+    cancel = taker.post(by_cloid)
+    taker.post(placing(order("B", "98", "1", "Alo", cloid=CLOID)))
+    room.wait()
+    assert taker.answer(cancel)["response"]["data"]["statuses"] == ["success"]
+    assert taker.truth.open_orders == {}
+
+
 def test_a_stranger_and_a_tampered_action_are_told_of_a_wallet_that_does_not_exist():
     room = still_room()
     stranger = Trader(room, "a", is_paid=False)

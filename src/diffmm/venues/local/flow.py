@@ -118,7 +118,7 @@ class Coin:
 
     def _move(self, now_ns: int) -> None:
         """Let M walk and R follow."""
-        passed = now_ns - self.at_ns
+        passed = max(now_ns - self.at_ns, 0)
         self.at_ns = now_ns
         sd_bp = self.law.volatility_bp * (passed / NS) ** 0.5
         self.public += self._bp(self.rng.gauss(0.0, sd_bp))
@@ -266,7 +266,9 @@ class Flow:
 
     def act(self, exchange: Exchange, now_ns: int) -> list[tuple[Turn, Run]]:
         """What is due of all coins."""
-        market_ns = round((now_ns - self._start_ns) * self.speed)
+        # What was due by the wall is due by the market, whatever rounding says.
+        first_ns = min(x.next_ns() for x in self._coins)
+        market_ns = max(round((now_ns - self._start_ns) * self.speed), first_ns)
         done: list[tuple[Turn, Run]] = []
         for coin in self._coins:
             if coin.next_ns() <= market_ns:
