@@ -145,7 +145,7 @@ def test_without_a_watchdog_a_restart_finds_what_rests_and_takes_it_off(here):
         assert_a_restart_is_whole(here, base, account, "--no-watchdog")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_fifty_kills_in_a_row_lose_nothing_and_count_nothing_twice(here):
     draw = random.Random(50)
@@ -159,7 +159,7 @@ def test_fifty_kills_in_a_row_lose_nothing_and_count_nothing_twice(here):
         assert_a_restart_is_whole(here, base, account)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_product_itself_survives_a_kill(here):
     (here / "checkpoints").symlink_to(ROOT / "checkpoints")
     script = str(ROOT / "run_live.py")

@@ -75,7 +75,7 @@ def run(stepper):
     return outcome, summary(scored, None, sim.core.account)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_compiled_engine_trades_through_faults_within_every_limit():
     outcome, told = run(fresh)
     assert outcome.violations == []
@@ -84,7 +84,7 @@ def test_the_compiled_engine_trades_through_faults_within_every_limit():
     assert told["nonfinite"] == 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_gamma_limit_that_is_ignored_is_caught():
     outcome, told = run(Unlimited)
     assert outcome.seen["placed"] > 5
