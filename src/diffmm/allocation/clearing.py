@@ -18,7 +18,7 @@ from .programme import Levels, sizes
 
 
 MOST_CAP, MOST_GAMMA = 64, 32
-"""Steps for the prices of the caps and of the Gamma limit; a bracket halves in each."""
+"""Most steps for the prices of the caps and of the Gamma limit."""
 
 
 class Cleared(NamedTuple):

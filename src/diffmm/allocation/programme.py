@@ -83,15 +83,6 @@ class Levels(NamedTuple):
     root: Array
 
 
-def objective(p: Programme, y: Float[Array, "side levels"]) -> Float[Array, ""]:
-    """The value maximised, for tests against a general solver."""
-    n = jnp.cumsum(y, axis=1)
-    c = p.cubic[:, :, None]
-    cost = n * (c[:, 0] + n * (c[:, 1] / 2 + n * (c[:, 2] / 3 + n * c[:, 3] / 4)))
-    gain = p.fill * (p.edge * y - p.impact * y ** (1 + p.power)) - p.message * y
-    return jnp.sum(gain - p.sweep * cost)
-
-
 def levels(p: Programme) -> Levels:
     """What does not change during a search."""
     inverse = 1 / p.fill
@@ -139,3 +130,22 @@ def inwards(x: Float[Array, "side levels"]) -> Float[Array, "side levels"]:
 def outwards(x: Float[Array, "side levels"]) -> Float[Array, "side levels"]:
     """Sums from the first level to each."""
     return small.running(x, 1)
+
+
+def impact(at: Levels, y: Float[Array, "side levels"]) -> Float[Array, "side levels"]:
+    """What own impact takes off the edge of one more unit, `(1 + b) h y^b`."""
+    asks = y > 0
+    return jnp.where(asks, jnp.exp(jnp.log(jnp.where(asks, y / at.steep, 1.0)) / at.root), 0.0)
+
+
+def income(at: Levels, y: Float[Array, "side levels"]) -> Float[Array, ""]:
+    """`sum P (e y - h y^(1+b)) - m y`: everything but inventory."""
+    mean = impact(at, y) * at.root / (1 + at.root)
+    return jnp.sum(y * (at.edge - mean) / at.inverse)
+
+
+def value(at: Levels, y: Float[Array, "side levels"]) -> Float[Array, ""]:
+    """What is maximised."""
+    n, c = outwards(y), at.cubic.T[:, :, None]
+    cost = n * (c[0] + n * (c[1] / 2 + n * (c[2] / 3 + n * c[3] / 4)))
+    return income(at, y) - jnp.sum(at.sweep * cost)
