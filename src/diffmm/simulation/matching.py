@@ -119,12 +119,24 @@ def _share_out(
 
 
 def _own_before(o: Resting, wants: Float[Array, "side g s"]) -> Float[Array, "side g s"]:
-    """Lots of our own orders with a better price, or the same price and an earlier time."""
+    """Lots of our own orders with a better price, or the same price and an earlier time.
+
+    One generation of the others at a time: all pairs at once are so large that the compiler splits
+    them between threads, and the step falls out of its one kernel.
+    """
+    slots = o.ticks.shape[2]
     flat = lambda x: x.reshape(2, -1)
-    out, age = flat(outward(o.ticks)), flat(o.placed_s)
+    out, age, lots = flat(outward(o.ticks)), flat(o.placed_s), flat(wants)
     index = jnp.arange(out.shape[1])
-    one, other = (slice(None), slice(None), None), (slice(None), None, slice(None))
-    first = (age[other] == age[one]) & (index[None, None, :] < index[None, :, None])
-    first = (out[other] == out[one]) & ((age[other] > age[one]) | first)
-    before = (out[other] < out[one]) | first
-    return jnp.sum(jnp.where(before, flat(wants)[other], 0.0), axis=2).reshape(wants.shape)
+
+    def add(generation: Int32[Array, ""], total: Array) -> Array:
+        others = lambda x: jax.lax.dynamic_slice_in_dim(x, generation * slots, slots, axis=-1)
+        at, since = others(out)[:, None, :], others(age)[:, None, :]
+        one = lambda x: x[:, :, None]
+        first = (since == one(age)) & (others(index)[None, None, :] < index[None, :, None])
+        first = (at == one(out)) & ((since > one(age)) | first)
+        before = (at < one(out)) | first
+        return total + jnp.sum(jnp.where(before, others(lots)[:, None, :], 0.0), axis=2)
+
+    total = jax.lax.fori_loop(0, o.ticks.shape[1], add, jnp.zeros_like(age))
+    return total.reshape(wants.shape)
