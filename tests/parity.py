@@ -21,6 +21,7 @@ def main(path, coin, span_s, cache):
     from diffmm.core import defaults
     from diffmm.engine import graph, loop
     from diffmm.engine.stepper import Stepper
+    from diffmm.evaluation.decisions import quotes_digest
     from diffmm.market import AccountInputs, EncoderConfig
     from diffmm.simulation import hard_fills
     from diffmm.venues import tape_io
@@ -47,18 +48,17 @@ def main(path, coin, span_s, cache):
             core = live.Core(live.Timed(Stepper(params, rule, config)), intake, account, journal)
             asyncio.run(session(core))
     tape, _, _ = tape_io.encode(lines, instrument, account, EncoderConfig())
-    _, replayed = loop.replay(params, rule, tape.frames(), config=config)
-    apart = 0
-    for name in ("ticks", "lots"):
-        a, b = (np.asarray(getattr(x.quotes.targets, name)) for x in (core.record(), replayed))
-        some = (np.asarray(core.record().quotes.targets.lots) > 0) if name == "ticks" else True
-        apart = np.maximum(apart, np.where(some, np.abs(a - b), 0).max(axis=(1, 2)))
+    replayed = Stepper(params, rule, config).replay(tape.frames())
+    ours, other = (
+        [np.asarray(getattr(x.quotes.targets, name)) for name in ("ticks", "lots")]
+        for x in (core.record(), replayed)
+    )
     told = {
         "rows_equal": bool(np.array_equal(tape.rows, np.stack(core.rows))),
-        "decisions": len(apart),
-        "same": float((apart == 0).mean()),
-        "apart": int(apart.max()),
-        "quoted": float((np.asarray(core.record().quotes.targets.lots) > 0).any((1, 2)).mean()),
+        "decisions": len(ours[1]),
+        "fills": int(replayed.lots.sum()),
+        "same": quotes_digest(*ours) == quotes_digest(*other),
+        "quoted": float((ours[1] > 0).any((1, 2)).mean()),
     }
     print(json.dumps(told))
 

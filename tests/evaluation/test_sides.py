@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from diffmm.evaluation import sides
-from diffmm.evaluation.costs import take
+from diffmm.evaluation.costs import costs_bp, take
+from diffmm.pricing import TERMS
 
 
 def without_orders(surface, ours):
@@ -76,7 +77,11 @@ def test_every_reason_is_found_where_it_is_the_only_one(stacked):
     tight = {"kelly_usd": risk.kelly_usd * 0 + 1.0}
     assert ask(allocation={"cap_is_kelly": kelly["cap_is_kelly"]}, risk=tight) == "kelly"
     assert ask(targets={"is_valid": np.zeros(n, bool)}) == "health"
-    fee = {"fee_bp": surface.fee_bp + 1e3, "epnl_usd": surface.epnl_usd - 1e3}
+    # A quote that pays by its rebate alone would not pay without any fee either.
+    costs = costs_bp(surface)
+    others = costs.sum(axis=-1) - costs[..., TERMS.index("fee")]
+    paid = surface.is_valid & (surface.fill * surface.edge_bp > others)
+    fee = {"fee_bp": surface.fee_bp + 1e3, "epnl_usd": surface.epnl_usd - 1e3, "is_valid": paid}
     assert ask(surface=fee | {"net_bp": surface.net_bp - 1e3}) == "fee"
 
 

@@ -5,6 +5,7 @@ import pathlib
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 
@@ -30,18 +31,6 @@ def streamed(tmp_path, lines, speed=float("inf"), **keywords):
     return inside
 
 
-def agreement(inside, tape, config):
-    """Share of decisions that are the same in a replay, and the largest difference of the rest."""
-    np.testing.assert_array_equal(np.stack(inside.rows), tape.rows)
-    params, rule = defaults(graph.Params), defaults(hard_fills.Params)
-    _, replayed = loop.replay(params, rule, tape.frames(), config=config)
-    (a_ticks, a_lots), (b_ticks, b_lots) = map(sessions.targets, (inside.record(), replayed))
-    assert (a_lots > 0).any()
-    apart = np.abs(a_ticks - b_ticks) + np.abs(a_lots - b_lots)
-    apart = apart.reshape(len(apart), -1).max(axis=1)
-    return float((apart == 0).mean()), int(apart.max())
-
-
 @pytest.fixture(scope="module")
 def thin(tmp_path_factory):
     return streamed(tmp_path_factory.mktemp("thin"), sessions.market(60.0))
@@ -52,9 +41,20 @@ def test_lines_through_the_socket_give_the_targets_of_their_replay(thin):
     tape, _, _ = tape_io.encode(
         sessions.market(60.0), encoder.instrument, sessions.ACCOUNT, encoder.config
     )
-    share, apart = agreement(thin, tape, sessions.SMALL)
-    assert share >= 0.999
-    assert apart <= 1
+    np.testing.assert_array_equal(np.stack(thin.rows), tape.rows)
+    replayed = sessions.fresh().replay(tape.frames())
+    assert replayed.lots.sum() > 0
+    jax.tree.map(np.testing.assert_array_equal, thin.record(), replayed)
+
+
+def test_a_compiled_scan_over_the_tape_says_nearly_the_same(thin):
+    """Rounded otherwise: a size may be a lot apart, and a closed loop carries it on."""
+    params, rule = defaults(graph.Params), defaults(hard_fills.Params)
+    _, scanned = loop.replay(params, rule, thin.tape().frames(), config=sessions.SMALL)
+    (a_ticks, a_lots), (b_ticks, b_lots) = map(sessions.targets, (thin.record(), scanned))
+    same = ((a_ticks == b_ticks) & (a_lots == b_lots)).all(axis=(1, 2))
+    assert (a_lots > 0).any()
+    assert same.mean() > 0.99
 
 
 @pytest.mark.parametrize("speed", [float("inf"), 40.0])
@@ -119,5 +119,5 @@ def test_a_recorded_market_through_the_socket_gives_the_targets_of_its_replay():
     told = json.loads(done.stdout)
     assert told["rows_equal"]
     assert told["quoted"] > 0.2
-    assert told["same"] >= 0.999
-    assert told["apart"] <= 1
+    assert told["fills"] > 0
+    assert told["same"]

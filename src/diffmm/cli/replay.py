@@ -64,9 +64,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    import jax
-
-    from diffmm.engine import loop
+    from diffmm.engine import loop, stepper
     from diffmm.market import AccountInputs
     from diffmm.report import summary as report
 
@@ -80,10 +78,9 @@ def _run(args: argparse.Namespace) -> int:
     on_touch = args.fill_on == "prints_or_touch"
     config = loop.Config.default(on_touch, takers_have_limits=bool(args.world))
     params, rule = load_params(args.checkpoint, args.set), _rule(args)
-    frames = tape.frames()
-    compiled = loop.replay.lower(params, rule, frames, config=config).compile()
+    steps = stepper.Stepper(params, rule, config)
     started = time.perf_counter()
-    _, record = jax.block_until_ready(compiled(params, rule, frames))
+    record = steps.replay(tape.frames())
     events_per_s = len(tape.rows) / (time.perf_counter() - started)
     scored = report.score(tape, record, account)
     summary = report.summary(

@@ -49,5 +49,5 @@ class Packing:
             n = math.prod(leaf.shape)
             part = vector[..., at : at + n].reshape((*batch, *leaf.shape))
             at += n
-            out.append(part != 0 if leaf.dtype == np.bool_ else part.astype(leaf.dtype))
+            out.append(part != 0 if leaf.dtype == np.bool_ else part.astype(leaf.dtype, copy=False))
         return jax.tree.unflatten(self.structure, out)

@@ -134,10 +134,10 @@ def fold_frame(
 def record(
     filled: hard_fills.Filled, quotes: graph.Quotes, world: hard_fills.State, seen: graph.Seen
 ) -> Record:
-    """What a frame leaves behind, from its fills by row and the state after its decision."""
+    """What a frame, or a batch of them, leaves behind: fills by row, state after the decision."""
     orders = world.orders
-    standing = orders.lots[:, 0].astype(orders.ticks.dtype)
-    return Record(filled.lots, filled.lots_ticks, quotes, orders.ticks[:, 0], standing, seen)
+    standing = orders.lots[..., 0, :].astype(orders.ticks.dtype)
+    return Record(filled.lots, filled.lots_ticks, quotes, orders.ticks[..., 0, :], standing, seen)
 
 
 @ft.partial(jax.jit, static_argnames="config")

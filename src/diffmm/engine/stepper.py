@@ -1,4 +1,4 @@
-"""The live runner: two compiled programs, the host picks by `wake`.
+"""The live runner, and the replay of one tape: two compiled programs, the host picks by `wake`.
 
 Each program is one vector in, one vector out, and runs inside a loop of one turn whose count is
 only known at run time: XLA then compiles the step into one kernel instead of hundreds of calls
@@ -83,8 +83,8 @@ def compile_trivial() -> Any:
 class Stepper:
     """The engine on live rows, one at a time; the state stays on the host.
 
-    With a fill rule our orders are modelled inside the step (shadow, the same functions as
-    `loop.replay`); without one they are real, and the rows tell what became of them.
+    With a fill rule our orders are modelled inside the step (shadow and replay, the same functions
+    as `loop.replay`); without one they are real, and the rows tell what became of them.
     """
 
     def __init__(
@@ -126,6 +126,8 @@ class Stepper:
         self._filled = Packing.of(shapes[4])
         self._frame: list[tuple[Sides, Sides]] = []
         self._rows, self._slots = config.frame_rows, config.layout.slots
+        at = config.layout.views(np.arange(config.layout.width, dtype=np.float32))
+        self._is_valid = int(at.is_valid)
 
     def row(self, vector: np.ndarray, lots: Sides = NONE, lots_ticks: Sides = NONE) -> Row:
         """Fold one packed row; real fills in it come with it."""
@@ -148,17 +150,41 @@ class Stepper:
 
         Where the orders are real nothing is said to stand: that is known after the gate.
         """
-        parts = (self._params, self._world, self._deciding, self._last)
-        out = self._decide(np.concatenate(parts))
+        return self._record(*self._decided())
+
+    def _decided(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """One decision as vectors: what the program said, what was seen, and the frame's fills."""
+        out = self._decide(np.concatenate((self._params, self._world, self._deciding, self._last)))
         a = self._world.size
         self._world, self._deciding = out[:a], out[a : a + self._deciding.size]
+        fills, self._frame = _padded(self._frame, self._rows), []
+        return out, self._last[: self._seen.width], fills
+
+    def _record(self, out: np.ndarray, seen: np.ndarray, fills: np.ndarray) -> loop.Record:
+        """Vectors of one decision, or of many, to what they mean."""
         world, _, quotes = self._decide.outputs.unpack(out)
-        seen = self._seen.unpack(self._last[: self._seen.width])
-        told, self._frame = _stacked(self._frame, self._rows), []
+        told = hard_fills.Filled(fills[..., 0, :], fills[..., 1, :])
         if world is not None:
-            return loop.record(told, quotes, world, seen)
-        none = np.zeros((2, self._slots), np.int32)
-        return loop.Record(told.lots, told.lots_ticks, quotes, none, none, seen)
+            return loop.record(told, quotes, world, self._seen.unpack(seen))
+        none = np.zeros((*out.shape[:-1], 2, self._slots), np.int32)
+        return loop.Record(told.lots, told.lots_ticks, quotes, none, none, self._seen.unpack(seen))
+
+    def replay(self, frames: np.ndarray) -> loop.Record:
+        """A whole tape, one step after the other; records are stacked, one a frame.
+
+        The same programs as on a live feed, so the same numbers to the last bit: a compiler
+        rounds a scan over the tape (`loop.replay`) differently, and in a closed loop a lot more or
+        less is another queue, another fill and another path.
+
+        Args:
+            frames: `[frames, rows, width]`, see `Tape.frames`.
+        """
+        decided = []
+        for frame in frames:
+            for vector in frame[frame[:, self._is_valid] > 0]:
+                self.row(vector)
+            decided.append(self._decided())
+        return self._record(*(np.stack(x) for x in zip(*decided, strict=True)))
 
     def restart(self) -> None:
         """Forget what is believed; the next two-sided book starts it anew. Orders stay."""
@@ -169,7 +195,6 @@ class Stepper:
         return self._trivial(np.float32(0))
 
 
-def _stacked(frame: list[tuple[Sides, Sides]], rows: int) -> hard_fills.Filled:
-    """Fills of a frame's rows, padded with none."""
-    padded = np.array([*frame, *[(NONE, NONE)] * (rows - len(frame))], np.int32)
-    return hard_fills.Filled(padded[:, 0], padded[:, 1])
+def _padded(frame: list[tuple[Sides, Sides]], rows: int) -> np.ndarray:
+    """Fills of a frame's rows, padded with none, `[rows, lots or lots times ticks, side]`."""
+    return np.array([*frame, *[(NONE, NONE)] * (rows - len(frame))], np.int32)
