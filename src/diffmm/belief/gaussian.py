@@ -67,10 +67,11 @@ def measure(
     """
     prior = g.var(i)
     ratio = precision / (precision * prior + 1)
-    surprise = (z - g.mean[i]) ** 2 * ratio
+    expected = g.mean[i]
+    surprise = (z - expected) ** 2 * ratio
     weighted = precision * (tail + 1) / (tail + surprise)
     gain = weighted * prior / (weighted * prior + 1)
-    mean = g.mean[i] + gain * (z - g.mean[i])
+    mean = expected + gain * (z - expected)
     var = prior / (weighted * prior + 1)
     log_likelihood = -(jnp.log1p(precision * prior) + (tail + 1) * jnp.log1p(surprise / tail)) / 2
     return condition(g, i, mean, var), log_likelihood, surprise

@@ -202,14 +202,14 @@ def _gradient(market: dict[str, Any]) -> dict[str, float]:
 
     from diffmm.engine import run
 
-    rows, chunk, frames_n = 10, 1, 64
-    frames = jax.tree.map(lambda x: x[:frames_n], _frames(market["rows"], rows))
+    rows, chunk = 10, 1
+    frames = _frames(market["rows"], rows)
     value = lambda out, frame: jnp.sum(out.allocation.gain_usd)
     forward, both = run.compile_objective(market["engine"], value, chunk, market["params"], frames)
     ratio = _best(lambda: both(market["params"], frames)) / _best(
         lambda: forward(market["params"], frames)
     )
-    events = frames_n * rows
+    events = rows * len(jax.tree.leaves(frames)[0])
     return {
         "over_forward": ratio,
         "events_per_s": events / _best(lambda: both(market["params"], frames)),

@@ -14,22 +14,35 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 
+def parts(x: Float[Array, "..."], axis: int = 0) -> list[Float[Array, "..."]]:
+    """The entries along a short axis.
+
+    One operation, whose gradient is one concatenation; indexing one by one pads each entry's
+    gradient to the whole and adds all of them.
+    """
+    each = jax.lax.split(x, (1,) * x.shape[axis], axis=axis)
+    return [jax.lax.squeeze(one, (axis % x.ndim,)) for one in each]
+
+
 def total(x: Float[Array, "..."], axis: int) -> Float[Array, "..."]:
     """Sum along a short axis, first to last."""
-    one = lambda i: jax.lax.index_in_dim(x, i, axis, keepdims=False)
-    return ft.reduce(operator.add, map(one, range(x.shape[axis])))
+    return ft.reduce(operator.add, parts(x, axis))
 
 
 def log_total(x: Float[Array, "..."], axis: int) -> Float[Array, "..."]:
     """`log sum exp` along a short axis; finite wherever one term is."""
-    one = lambda i: jax.lax.index_in_dim(x, i, axis, keepdims=False)
-    top = jax.lax.stop_gradient(ft.reduce(jnp.maximum, map(one, range(x.shape[axis]))))
+    top = ft.reduce(jnp.maximum, parts(jax.lax.stop_gradient(x), axis))
     safe = jnp.where(jnp.isfinite(top), top, 0.0)
     return safe + jnp.log(total(jnp.exp(x - jnp.expand_dims(safe, axis)), axis))
 
 
-def running(x: Array, axis: int, *, reverse: bool = False) -> Array:
-    """Sums from one end of an axis to each place, by doubling strides."""
+@ft.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def running(x: Array, axis: int, reverse: bool = False) -> Array:
+    """Sums from one end of an axis to each place, by doubling strides.
+
+    Its gradient is the same from the other end, and said so: derived, it would be a pad and an
+    addition for every stride.
+    """
     n, stride = x.shape[axis], 1
     while stride < n:
         kept = jax.lax.slice_in_dim(
@@ -41,46 +54,57 @@ def running(x: Array, axis: int, *, reverse: bool = False) -> Array:
     return x
 
 
+def _running_forward(x: Array, axis: int, reverse: bool) -> tuple[Array, None]:
+    return running(x, axis, reverse), None
+
+
+def _running_back(axis: int, reverse: bool, _: None, back: Array) -> tuple[Array]:
+    return (running(back, axis, not reverse),)
+
+
+running.defvjp(_running_forward, _running_back)
+
+
 def cholesky(a: Float[Array, "n n"]) -> Float[Array, "n n"]:
     """Lower Cholesky factor, `a = L L'`, diagonal positive.
 
     Reads the lower triangle only. A matrix that is not positive definite gives NaN, which the
     caller's Health flag reports. Source: Golub & Van Loan, 4.2.
     """
-    n = a.shape[0]
+    n, entries = a.shape[0], [parts(row) for row in parts(a)]
     rows: list[list[Array]] = []
     for i in range(n):
         row: list[Array] = []
         for j in range(i + 1):
-            rest = a[i, j]
+            rest = entries[i][j]
             for k in range(j):
                 rest = rest - row[k] * (rows[j][k] if j < i else row[k])
             row.append(jnp.sqrt(rest) if i == j else rest / rows[j][j])
         rows.append(row)
-    zero = jnp.zeros_like(a[0, 0])
+    zero = jnp.zeros_like(entries[0][0])
     return jnp.stack([jnp.stack(r + [zero] * (n - len(r))) for r in rows])
 
 
 def solve_lower(factor: Float[Array, "n n"], b: Float[Array, " n"]) -> Float[Array, " n"]:
     """Forward substitution, `L x = b`. Source: Golub & Van Loan, 3.1."""
-    x: list[Array] = []
-    for i in range(b.shape[0]):
-        rest = b[i]
+    lower, x = [parts(row) for row in parts(factor)], []
+    for i, rest in enumerate(parts(b)):
         for k in range(i):
-            rest = rest - factor[i, k] * x[k]
-        x.append(rest / factor[i, i])
+            rest = rest - lower[i][k] * x[k]
+        x.append(rest / lower[i][i])
     return jnp.stack(x)
 
 
 def solve_upper(factor: Float[Array, "n n"], b: Float[Array, " n"]) -> Float[Array, " n"]:
     """Back substitution with the transpose of a lower factor, `L' x = b`."""
-    n = b.shape[0]
+    lower, right = [parts(row) for row in parts(factor)], parts(b)
+    n = len(right)
     x: dict[int, Array] = {}
     for i in reversed(range(n)):
-        rest = b[i]
+        rest = right[i]
         for k in range(i + 1, n):
-            rest = rest - factor[k, i] * x[k]
-        x[i] = rest / factor[i, i]
+            rest = rest - lower[k][i] * x[k]
+        x[i] = rest / lower[i][i]
     return jnp.stack([x[i] for i in range(n)])
 
 

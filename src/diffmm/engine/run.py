@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from diffmm.core import Stage, where
 
@@ -39,19 +40,23 @@ def init(engine: Engine, params: Any) -> Folded:
 
 
 def fold_frame(engine: Engine, params: Any, state: Folded, frame: Any) -> tuple[Folded, Any]:
-    """Fold the rows of one frame, then decide at its last valid row."""
+    """Fold the rows of one frame, then decide at its last valid row.
+
+    Rows are folded by one loop, each recomputed on the way back: a row of its own in front of it,
+    or what a row leaves behind for its gradient, would double the program or its memory.
+    """
     observing, deciding = state
-    first = jax.tree.map(lambda x: x[0], frame)
-    observing, seen = engine.observe.update(params, observing, first)
+    first, last = (jax.tree.map(lambda x, k=k: x[k], frame) for k in (0, -1))
+    shapes = jax.eval_shape(engine.observe.update, params, observing, first)[1]
+    blank = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
 
     def row(carry: Any, event: Any) -> tuple[Any, None]:
         old_state, old_seen = carry
         new_state, new_seen = engine.observe.update(params, old_state, event)
         return (new_state, where(event.is_valid, new_seen, old_seen)), None
 
-    rest = jax.tree.map(lambda x: x[1:], frame)
-    (observing, seen), _ = jax.lax.scan(row, (observing, seen), rest)
-    last = jax.tree.map(lambda x: x[-1], frame)
+    again = jax.checkpoint(row, prevent_cse=False)
+    (observing, seen), _ = jax.lax.scan(again, (observing, blank), frame)
     deciding, out = engine.decide.update(params, deciding, (seen, last))
     return (observing, deciding), out
 
