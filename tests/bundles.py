@@ -18,8 +18,7 @@ from diffmm.engine import graph
 CONFIG = graph.Config.small()
 ROWS = 24
 ACTIVE = {
-    "features.depth": (0.02, -0.03, 0.05),
-    "features.trade_flow": 0.04,
+    "features.thin_log": 0.5,
     "features.trend_gain": 0.03,
     "features.trend_precision": 0.2,
     "pricing.offset_bp": 0.05,

@@ -25,6 +25,7 @@ NAMED = {
     "mode_sigma_bp": (1, 0, -0.5),
     "mode_var": (2, 0, 0),
     "arrival_rate": (0, 0, -1),
+    "move_rate": (0, 0, -1),
     "drift_rate": (0, 0, -1),
     "funding_rate_1h": (1, 0, -1),
     "volume_usd_s": (0, 1, -1),
@@ -39,7 +40,7 @@ DECLARED = {
 }
 """Units as `param` declares them; powers as `s^0.5`, inverses as `1/s^0.5`."""
 ODD = {
-    "features": {"mid_bp", "fair_bp"},
+    "features": {"mid_bp", "index_bp", "fair_bp"},
     "risk": {"position_usd", "carry_bp"},
     "pricing": {"ticks", "price_bp"},
     "execution": {"ticks"},

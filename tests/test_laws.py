@@ -300,6 +300,14 @@ SILENT = {
     "belief.dynamics.sigma_scale[2]": "the same",
     "belief.dynamics.log_sigma_vol[2]": "the same",
     "belief.exit_rate[2]": "the same",
+    "belief.predictive.relaxation_s": "scores the belief and shapes no quote",
+    "belief.predictive.filter_share": "the same",
+    "belief.predictive.follow_through_sd": "the same",
+    "belief.predictive.lag_share": "the same",
+    "belief.predictive.move_exponent": "the same",
+    "belief.predictive.move_bias": "the same",
+    "belief.predictive.move_pull": "the same",
+    "features.prior_moves": "the same",
 }
 
 

@@ -30,8 +30,8 @@ def prior(mean, var):
     return Gaussian(jnp.array(mean, jnp.float64), jnp.diag(jnp.sqrt(jnp.array(var, jnp.float64))))
 
 
-def predict(p, g, dt_s, drift_vol=0.1, sigma_scale=1.0, log_sigma_vol=0.05):
-    numbers = [jnp.float64(x) for x in (dt_s, drift_vol, sigma_scale, log_sigma_vol)]
+def predict(p, g, dt_s, drift_vol=0.1, sigma_scale=1.0, log_sigma_vol=0.05, level=-0.3):
+    numbers = [jnp.float64(x) for x in (dt_s, drift_vol, sigma_scale, log_sigma_vol, level)]
     return dynamics.predict(p, g, *numbers)
 
 
@@ -53,17 +53,33 @@ def test_price_is_uncorrelated_with_log_volatility_and_its_noise_is_the_lognorma
     case = oracles["ukf_logvol_unobservable_from_price"]
     given, expected = case["inputs"], case["expected"]
     g = prior(given["x0"], given["P0"])
-    moved = predict(params(drift_rate=1e-9), g, 1.0, drift_vol=1e-9, log_sigma_vol=1e-9)
+    still = params(drift_rate=1e-9, log_sigma_rate=1e-9)
+    moved = predict(still, g, 1.0, drift_vol=1e-9, log_sigma_vol=1e-9)
     np.testing.assert_allclose(moved.mean, [*given["x0"][:3], moved.mean[3]], rtol=1e-9)
     assert abs(float(moved.cov[V, LOG_SIGMA])) < 1e-12
     before = given["P0"][V] + given["P0"][MU]
     np.testing.assert_allclose(moved.cov[V, V] - before, expected["true_noise_var"], rtol=1e-7)
 
 
+def test_log_volatility_reverts_to_the_level_that_the_tape_shows_and_its_spread_is_bounded():
+    rate, vol, level, dt = 0.2, 0.1, 0.7, 3.0
+    moved = predict(
+        params(log_sigma_rate=rate),
+        prior([0, 0, -0.5, 0], [1, 1, 1e-30, 1]),
+        dt,
+        log_sigma_vol=vol,
+        level=level,
+    )
+    keep = np.exp(-rate * dt)
+    np.testing.assert_allclose(moved.mean[LOG_SIGMA], level + (-0.5 - level) * keep, rtol=1e-12)
+    spread = vol**2 / (2 * rate) * (1 - keep**2)
+    np.testing.assert_allclose(moved.cov[LOG_SIGMA, LOG_SIGMA], spread, rtol=1e-9)
+
+
 def test_two_half_steps_are_one_step():
     p, g = params(), prior([1.0, 0.2, -0.5, 0.3], [0.2, 0.04, 1e-12, 0.1])
-    once = predict(p, g, 0.8, log_sigma_vol=1e-9)
-    twice = predict(p, predict(p, g, 0.4, log_sigma_vol=1e-9), 0.4, log_sigma_vol=1e-9)
+    step = lambda g, dt_s: predict(p, g, dt_s, log_sigma_vol=1e-9, level=-0.5)
+    once, twice = step(g, 0.8), step(step(g, 0.4), 0.4)
     np.testing.assert_allclose(once.mean, twice.mean, rtol=1e-9)
     for i in (MU, LOG_SIGMA, INFORMED):
         np.testing.assert_allclose(once.cov[i, i], twice.cov[i, i], rtol=1e-7)

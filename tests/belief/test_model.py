@@ -122,15 +122,20 @@ def test_the_modes_weights_are_probabilities_on_every_event():
 
 def test_a_jump_in_price_moves_weight_to_the_mode_of_the_larger_noise():
     calm = rows()
-    wild = [
-        bundles.replace(
-            e,
-            book__price_bp=e.book.price_bp + 30.0 * i,
-            trade__price_bp=e.trade.price_bp + 30.0 * i,
-        )
-        for i, e in enumerate(calm)
-    ]
-    crisis = lambda given: float(jnp.exp(run(given)[-1][1].log_mode)[-1])
+    last = calm[-1]
+    away = 30.0
+    jumped = bundles.replace(
+        last,
+        book__price_bp=last.book.price_bp + away,
+        trade__price_bp=last.trade.price_bp + away,
+    )
+    # One jump: what keeps jumping is soon the volatility of every mode.
+    wild = [*calm[:-1], jumped]
+    # On random books the index jumps by itself; here fair value is the mid.
+    terms = dict.fromkeys(("queue", "flow", "thin", "depth"), 0.0)
+    given = {f"features__{name}": x for name, x in terms.items()}
+    given["belief__dynamics__sigma_scale"] = (0.8, 4.0, 2.5)
+    crisis = lambda events: float(jnp.exp(run(events, **given)[-1][1].log_mode)[-1])
     assert crisis(wild) > crisis(calm) + 0.1
 
 

@@ -7,9 +7,9 @@ import pytest
 
 from diffmm import cli
 from diffmm.cli import replay
-from diffmm.core import defaults
+from diffmm.core import declarations, defaults
 from diffmm.engine import graph
-from diffmm.training import restore
+from diffmm.training import fit, restore
 
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -60,12 +60,20 @@ def test_what_cannot_be_replayed_is_said_and_exits_with_2(capsys, argv, said):
     assert said in err
 
 
-def test_the_shipped_checkpoint_holds_the_declared_defaults():
-    params, provenance = restore(ROOT / "checkpoints" / "default", defaults(graph.Params))
-    expected = defaults(graph.Params)
-    for a, b in zip(jax.tree.leaves(params), jax.tree.leaves(expected), strict=True):
-        assert (a == b).all()
-    assert provenance["set"] == []
+def test_the_shipped_checkpoint_is_fitted_and_holds_the_declared_values_elsewhere():
+    declared = defaults(graph.Params)
+    params, provenance = restore(ROOT / "checkpoints" / "default", declared)
+    fitted = (*fit.FITTED, *(f"features.{term}" for term in fit.TERMS))
+    changed = set()
+    for (path, _), a, b in zip(
+        declarations(params), jax.tree.leaves(params), jax.tree.leaves(declared), strict=True
+    ):
+        if not path.startswith(fitted):
+            assert (a == b).all(), f"{path} is neither fitted nor as declared"
+        elif (a != b).any():
+            changed.add(path)
+    assert len(changed) == len(fit.TERMS)
+    assert (provenance["to"], provenance["set"]) == (0.6, [])
 
 
 def test_an_unknown_command_exits_with_2(capsys):

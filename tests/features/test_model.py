@@ -58,7 +58,7 @@ def test_an_absent_reference_has_no_information_and_moves_nothing_else():
 
 def test_price_information_is_counted_per_second_not_per_event():
     batch = bundles.stream()
-    still = {"sample_s": 1e3}
+    still = {"prior_variance_s": 1e13}
     coarse, fine = run(quiet(batch, 0.25), **still), run(quiet(batch, 0.125), **still)
     for name in ("fair", "mid", "lead"):
         i = NAMES.index(name)
@@ -92,9 +92,9 @@ def test_the_volatility_of_a_random_walk_is_found_within_its_sampling_error():
         book__price_bp=price,
         book__ticks=np.round(price / 0.25).astype(np.int32),
     )
-    found = np.asarray(run(batch).sigma_bp)[400:]
-    # A memory of 60 s holds 60 samples of one second, beside 5 s of a prior near zero.
-    assert found.mean() == pytest.approx(sigma * (60 / 65) ** 0.5, rel=0.03)
+    found = np.asarray(run(batch).sigma_bp)[600:]
+    # A memory of 120 s stands beside 5 s of a prior near zero.
+    assert found.mean() == pytest.approx(sigma * (120 / 125) ** 0.5, rel=0.03)
     assert found.std() < 0.15 * sigma
 
 
@@ -113,8 +113,31 @@ def test_more_size_on_the_bid_raises_fair_value_and_never_past_reason():
     fair = []
     for ratio in (0.1, 0.5, 1.0, 2.0, 10.0):
         usd = batch.book.usd.at[:, :, 0].set(1000.0).at[:, 0, 0].multiply(ratio)
-        out = run(bundles.replace(batch, book__usd=usd), depth=(0.0, 0.0, 0.0))
+        out = run(bundles.replace(batch, book__usd=usd))
         fair.append(float(out.fair_bp[0] - out.mid_bp[0]))
     assert np.all(np.diff(fair) > 0)
     assert fair[2] == pytest.approx(0, abs=1e-12)
     np.testing.assert_allclose(fair, -np.array(fair)[::-1], atol=1e-12)
+
+
+def test_an_index_that_never_comes_true_soon_moves_fair_value_no_more():
+    n = 3000
+    rng = np.random.default_rng(2)
+    batch = events.stream(n, dtype=np.float64)
+    mid = np.cumsum(rng.normal(0, 0.3, n))
+    steps = np.array([-0.5, 0.5])[None, :, None] * (1 + np.arange(events.LEVELS))
+    usd = np.asarray(batch.book.usd).copy()
+    usd[:, 0, 0] = 1000 * np.exp(rng.normal(0, 2, n))
+    batch = bundles.replace(
+        batch,
+        dt_s=np.full(n, 0.2),
+        kind=np.full(n, int(market.Kind.BOOK)),
+        book__price_bp=steps + mid[:, None, None],
+        book__ticks=np.round((steps + mid[:, None, None]) / 0.25).astype(np.int32),
+        book__usd=usd,
+    )
+    out = run(batch)
+    away = np.abs(np.asarray(out.fair_bp - out.mid_bp)) / np.abs(np.asarray(out.index_bp))
+    relaxation = 2.25
+    assert away[:50].mean() > 0.7 * relaxation
+    assert away[-500:].mean() < 0.35 * relaxation

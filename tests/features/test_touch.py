@@ -71,15 +71,13 @@ def test_a_crossed_a_locked_and_a_one_sided_book_are_no_book():
     assert not bool(touches.touch(bundles.replace(book, is_valid=half)).has_book)
 
 
-def test_imbalance_counts_each_level_within_the_distance_once_and_is_zero_where_empty():
+def test_the_depth_ratio_weighs_each_level_by_its_distance_and_is_zero_where_a_side_is_empty():
     book = events.row(bundles.stream(), 0).book
-    mid = touches.touch(book).mid_bp
-    distance = jnp.array([1e-6, 0.6, 1e3])
-    got = touches.imbalance(book, mid, distance)
-    price, usd = np.asarray(book.price_bp), np.asarray(book.usd)
-    for d, value in zip(distance, got, strict=True):
-        bid, ask = (usd[s][np.abs(price[s] - float(mid)) <= float(d)].sum() for s in (0, 1))
-        expected = (bid - ask) / (bid + ask) if bid + ask else 0.0
-        np.testing.assert_allclose(value, expected, atol=1e-12)
-    assert got[0] == 0
-    assert got[2] != 0
+    mid, reach = touches.touch(book).mid_bp, 1.7
+    near = np.exp(-np.abs(np.asarray(book.price_bp) - float(mid)) / reach)
+    depth = (np.sqrt(np.asarray(book.usd)) * near * np.asarray(book.is_valid)).sum(axis=1)
+    found = touches.depth_ratio(book, mid, jnp.float64(reach))
+    assert float(found) == pytest.approx(np.log(depth[0] / depth[1]) / 2, rel=1e-12)
+    assert abs(float(found)) > 1e-3
+    empty = bundles.replace(book, is_valid=book.is_valid.at[1].set(False))
+    assert float(touches.depth_ratio(empty, mid, jnp.float64(reach))) == 0

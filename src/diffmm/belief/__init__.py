@@ -5,6 +5,7 @@ from . import (
     gaussian as gaussian,
     glosten_milgrom as glosten_milgrom,
     imm as imm,
+    predictive as predictive,
     reach as reach,
 )
 from .dynamics import INFORMED as INFORMED, LOG_SIGMA as LOG_SIGMA, MU as MU, V as V
@@ -14,6 +15,7 @@ from .model import (
     Config as Config,
     informed_share as informed_share,
     init as init,
+    mid_ahead as mid_ahead,
     Params as Params,
     State as State,
     update as update,

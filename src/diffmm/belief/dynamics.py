@@ -2,8 +2,8 @@
 
 State `x = [V, mu, log sigma, informed_logit]`:
 
-    dV = mu dt + sigma dW,   dmu = -theta mu dt + ...,   log sigma a random walk,
-    d logit = -theta_I (logit - mean) dt + ...
+    dV = mu dt + sigma dW,   dmu = -theta mu dt + ...,   d logit = -theta_I (logit - mean) dt + ...
+    d log sigma = -theta_s (log sigma - level) dt + ...
 
 Every transition is exact for any `dt`, so two half steps equal one. The noise of V is the lognormal
 moment `dt exp(2 E[log sigma] + 2 Var[log sigma])`: sigma points cannot see it, since price and
@@ -30,6 +30,7 @@ class Params(eqx.Module):
     - `drift_rate`: reversion theta of mu.
     - `drift_vol`: stationary standard deviation of mu, in units of sigma per sqrt(s).
     - `sigma_scale`: the mode's volatility over exp(log sigma).
+    - `log_sigma_rate`: reversion of log sigma to the level that the tape shows.
     - `log_sigma_vol`: noise of log sigma per sqrt(s).
     - `informed_rate`, `informed_mean`, `informed_vol`: OU of the informed logit.
     """
@@ -37,6 +38,7 @@ class Params(eqx.Module):
     drift_rate: Float[Array, ""] = param(POSITIVE, 0.3, unit="1/s")
     drift_vol: Float[Array, "modes"] = param(POSITIVE, (0.02, 0.15, 0.1), unit="1/s^0.5")
     sigma_scale: Float[Array, "modes"] = param(POSITIVE, (0.8, 1.0, 2.5))
+    log_sigma_rate: Float[Array, ""] = param(POSITIVE, 0.01, unit="1/s")
     log_sigma_vol: Float[Array, "modes"] = param(POSITIVE, (0.02, 0.03, 0.1), unit="1/s^0.5")
     informed_rate: Float[Array, ""] = param(POSITIVE, 0.01, unit="1/s")
     informed_mean: Float[Array, ""] = param(REAL, -1.0)
@@ -55,16 +57,18 @@ def predict(
     drift_vol: Float[Array, ""],
     sigma_scale: Float[Array, ""],
     log_sigma_vol: Float[Array, ""],
+    log_sigma_level: Float[Array, ""],
 ) -> Gaussian:
     """One mode over `dt_s`: cubature points through the drift, analytic process noise."""
     x = points(g)
     keep_mu = jnp.exp(-params.drift_rate * dt_s)
+    keep_log = jnp.exp(-params.log_sigma_rate * dt_s)
     keep_logit = jnp.exp(-params.informed_rate * dt_s)
     moved = jnp.stack(
         [
             x[V] + x[MU] * drift_horizon_s(params.drift_rate, dt_s),
             x[MU] * keep_mu,
-            x[LOG_SIGMA],
+            log_sigma_level + (x[LOG_SIGMA] - log_sigma_level) * keep_log,
             params.informed_mean + (x[INFORMED] - params.informed_mean) * keep_logit,
         ]
     )
@@ -75,7 +79,7 @@ def predict(
         [
             scale * root_dt,
             drift_vol * scale * spread(params.drift_rate),
-            log_sigma_vol * root_dt,
+            log_sigma_vol / jnp.sqrt(2 * params.log_sigma_rate) * spread(params.log_sigma_rate),
             params.informed_vol / jnp.sqrt(2 * params.informed_rate) * spread(params.informed_rate),
         ]
     )

@@ -27,10 +27,13 @@ from diffmm.core import (
 from diffmm.features import Features, OBSERVATIONS
 from diffmm.market import ASK, BID, Event, SIDE_SIGN
 
-from . import dynamics, glosten_milgrom, imm, reach
+from . import dynamics, glosten_milgrom, imm, predictive, reach
 from .dynamics import INFORMED, LOG_SIGMA, MU, V
 from .gaussian import condition, Gaussian, measure
 
+
+LEVEL = [name for name, _ in OBSERVATIONS].index("variance")
+"""The observation whose value is the level that log sigma reverts to."""
 
 NODES = (-(3**0.5), 0.0, 3**0.5)
 WEIGHTS = (1 / 6, 2 / 3, 1 / 6)
@@ -44,9 +47,11 @@ class Config:
     **Attributes:**
 
     - `modes`: how many of the declared modes run, in the order quiet, trending, crisis.
+    - `fills`: whether there can be fills of ours; without any, the update is the same and dearer.
     """
 
     modes: int = 3
+    fills: bool = True
 
     @classmethod
     def small(cls) -> "Config":
@@ -57,6 +62,7 @@ class Config:
 class Params(eqx.Module):
     dynamics: dynamics.Params
     reach: reach.Params
+    predictive: predictive.Params
     exit_rate: Float[Array, "modes"] = param(POSITIVE, (0.01, 0.03, 0.05), unit="1/s")
     tail: Float[Array, ""] = param(POSITIVE, 5.0)
     signal_noise: Float[Array, ""] = param(POSITIVE, 0.3)
@@ -79,8 +85,10 @@ class Belief(eqx.Module):
 
     - `mean`, `cov`: moments of the mixture over `[V, mu, log sigma, informed_logit]`.
     - `log_mode`: log probabilities of the modes.
-    - `mode_mean`, `mode_var`: means, and variances of V, of each mode.
+    - `mode_mean`, `mode_var`: means, and variances of V, of each mode, when the newest information
+      left the venue.
     - `mode_sigma_bp`: expected volatility of each mode, bp per sqrt(s).
+    - `age_s`: of the newest information.
     - `drift_rate`: reversion of mu, for `E[V at t + T]`.
     - `informed`: probability that the next taker of typical size is informed.
     - `nis`: normalised innovation squared of the fair-value observation, mixed.
@@ -95,6 +103,7 @@ class Belief(eqx.Module):
     mode_mean: Float[Array, "modes 4"]
     mode_var: Float[Array, "modes"]
     mode_sigma_bp: Float[Array, "modes"]
+    age_s: Float[Array, ""]
     drift_rate: Float[Array, ""]
     informed: Float[Array, ""]
     nis: Float[Array, ""]
@@ -134,12 +143,15 @@ def update(
     generator = _generator(params, config)
     modes, log_mode = imm.mix(modes, fresh.log_mode, small.transition(generator, event.dt_s))
     modes, log_likelihood, nis = _observe(params, modes, event, seen, config)
-    modes, log_fills = _take_fills(params, modes, event, seen)
-    joint = log_mode + log_likelihood + log_fills
+    joint = log_mode + log_likelihood
+    if config.fills:
+        modes, log_fills = _take_fills(params, modes, event, seen)
+        joint = joint + log_fills
     new = State(modes, numerics.log_normalise(joint), started)
     new = where(event.is_valid & (started | event.restart), new, state)
     log_score = jax.nn.logsumexp(joint)
-    return new, _belief(params, new, jnp.sum(jnp.exp(new.log_mode) * nis), log_score, config)
+    nis = jnp.sum(jnp.exp(new.log_mode) * nis)
+    return new, _belief(params, new, event, nis, log_score, config)
 
 
 def informed_share(
@@ -162,6 +174,24 @@ def depth_unit_bp(params: Params, seen: Features, tick_bp: Float[Array, ""]) -> 
     The same for the belief's fill update and for the surface.
     """
     return seen.half_spread_bp + seen.sigma_bp * jnp.sqrt(params.reach.scale_s) + tick_bp / 2
+
+
+def mid_ahead(
+    params: Params, told: Belief, seen: Features, horizon_s: Float[Array, ""]
+) -> predictive.Predictive:
+    """Distribution of the change of the mid from the newest one to `horizon_s` after now."""
+    return predictive.mid_ahead(
+        params.predictive,
+        told.mode_mean,
+        told.mode_var,
+        told.log_mode,
+        told.mode_sigma_bp,
+        told.drift_rate,
+        seen.mid_bp,
+        seen.fair_bp,
+        seen.move_rate,
+        horizon_s + told.age_s,
+    )
 
 
 def _start(params: Params, seen: Features, config: Config) -> State:
@@ -197,7 +227,8 @@ def _observe(
     move = params.dynamics
 
     def mode(g, drift_vol, sigma_scale, log_sigma_vol):
-        g = dynamics.predict(move, g, event.dt_s, drift_vol, sigma_scale, log_sigma_vol)
+        level = seen.z[LEVEL]
+        g = dynamics.predict(move, g, event.dt_s, drift_vol, sigma_scale, log_sigma_vol, level)
         total, first = jnp.zeros_like(params.tail), jnp.zeros_like(params.tail)
         for k, (_, target) in enumerate(OBSERVATIONS):
             g, log_likelihood, nis = measure(
@@ -266,6 +297,7 @@ def _take_fills(
 def _belief(
     params: Params,
     state: State,
+    event: Event,
     nis: Float[Array, ""],
     log_score: Float[Array, ""],
     config: Config,
@@ -282,6 +314,7 @@ def _belief(
         mode_mean=state.modes.mean,
         mode_var=var[:, V],
         mode_sigma_bp=sigma,
+        age_s=event.age_s,
         drift_rate=params.dynamics.drift_rate,
         informed=informed_share(
             params, mean[INFORMED], cov[INFORMED, INFORMED], jnp.zeros_like(log_score)

@@ -140,3 +140,44 @@ def compile_objective(
         jax.jit(total).lower(params, frames).compile(),
         jax.jit(jax.value_and_grad(total)).lower(params, frames).compile(),
     )
+
+
+@ft.partial(jax.jit, static_argnames=("stage", "unpack"))
+def watch(stage: Stage, params: Any, rows: Any, *, unpack: Callable[[Any], Any]) -> Any:
+    """What a stage of events makes of every packed row, no decision taken; outputs stacked.
+
+    Args:
+        stage: `observe`, or a part of it that reads events only.
+        params: its parameters.
+        rows: packed events `[rows, width]`.
+        unpack: a vector to an event.
+    """
+    step = lambda state, row: stage.update(params, state, unpack(row))
+    return jax.lax.scan(step, stage.init(params), rows)[1]
+
+
+def watch_in_chunks(stage: Stage, params: Any, inputs: Any, *, chunk: int) -> Any:
+    """A stage over inputs stacked on the first axis, to be differentiated; not compiled.
+
+    Memory of one chunk at a time.
+
+    Raises:
+        ValueError: when the number of inputs is not a multiple of `chunk`.
+    """
+    n = jax.tree.leaves(inputs)[0].shape[0]
+    if n % chunk:
+        raise ValueError(f"{n} rows are not a multiple of chunk {chunk}; pad them")
+
+    @jax.checkpoint
+    def fold(state: Any, inputs: Any) -> tuple[Any, Any]:
+        step = lambda state, one: stage.update(params, state, one)
+        return jax.lax.scan(step, state, inputs)
+
+    chunks = jax.tree.map(lambda x: x.reshape(-1, chunk, *x.shape[1:]), inputs)
+    _, out = jax.lax.scan(fold, stage.init(params), chunks)
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), out)
+
+
+def value_and_gradient(loss: Callable[..., Any]) -> Callable[..., Any]:
+    """A loss with a remark beside, and its gradient in the first argument, compiled."""
+    return jax.jit(jax.value_and_grad(loss, has_aux=True))

@@ -8,6 +8,7 @@ from .model import (
     init as init,
     OBSERVATIONS as OBSERVATIONS,
     Params as Params,
+    price_noise as price_noise,
     State as State,
     Target as Target,
     update as update,

@@ -1,9 +1,12 @@
 """Events to observations `(z, precision)` of the belief state, and the market's present scale.
 
-Fair value in layers: `mid + index`, where the index is linear in the log queue ratio, tanh of the
-decayed order-flow imbalance, imbalance at three depths and signed trade flow, in units of the
-volatility and of sqrt(half spread x volatility), so that one set of coefficients serves every coin.
-Source: ours; the units and the decay from regressions on recorded tapes.
+Fair value in layers: `mid + relaxation * follow_through * index`, where the index predicts the
+mid's move over the next second from the log queue ratio L and tanh of the decayed order-flow
+imbalance, both in units of sqrt(half spread x volatility), from the part of L beyond what it
+usually is, and from the depth ratio of the whole book less its own recent mean, both in units of
+the volatility. So one set of four coefficients serves every coin. Source: ours; terms, units and
+decays from regressions on recorded tapes. Signed trade flow adds nothing once the order flow is in,
+and would count a print twice.
 """
 
 import dataclasses
@@ -14,11 +17,11 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from diffmm.core import param, POSITIVE, REAL, SHARE, Stage, UNIT, where
+from diffmm.core import numerics, param, POSITIVE, REAL, SHARE, Stage, UNIT, where
 from diffmm.market import Event, Kind
 
 from . import hawkes
-from .touch import imbalance, log_queue_ratio, order_flow, Touch, touch
+from .touch import depth_ratio, log_queue_ratio, order_flow, Touch, touch
 
 
 class Target(enum.IntEnum):
@@ -51,15 +54,15 @@ class Config:
 
 
 class Params(eqx.Module):
-    queue_root: Float[Array, ""] = param(REAL, 0.25, unit="s^0.25")
-    queue: Float[Array, ""] = param(REAL, 0.05, unit="s^0.5")
-    flow_tanh: Float[Array, ""] = param(REAL, 0.15, unit="s^0.5")
-    depth: Float[Array, "3"] = param(REAL, (0.0, 0.0, 0.0), unit="s^0.5")
-    trade_flow: Float[Array, ""] = param(REAL, 0.0, unit="s^0.5")
-    relaxation: Float[Array, ""] = param(POSITIVE, 2.25)
-    depth_distance_bp: Float[Array, "3"] = param(
-        POSITIVE, (10.0, 25.0, 50.0), unit="bp", trainable=False
-    )
+    queue: Float[Array, ""] = param(REAL, 0.1, unit="s^0.25")
+    flow: Float[Array, ""] = param(REAL, 0.5, unit="s^0.25")
+    thin: Float[Array, ""] = param(REAL, 0.1, unit="s^0.5")
+    depth: Float[Array, ""] = param(REAL, 0.7, unit="s^0.5")
+    relaxation: Float[Array, ""] = param(POSITIVE, 2.25, trainable=False)
+    follow_memory_s: Float[Array, ""] = param(POSITIVE, 300.0, unit="s", trainable=False)
+    prior_follow_s: Float[Array, ""] = param(POSITIVE, 30.0, unit="s", trainable=False)
+    thin_log: Float[Array, ""] = param(POSITIVE, 1.8, trainable=False)
+    depth_reach: Float[Array, ""] = param(POSITIVE, 3.0, unit="s^0.5", trainable=False)
     flow_decay_s: Float[Array, ""] = param(POSITIVE, 0.5, unit="s")
     depth_memory_s: Float[Array, ""] = param(POSITIVE, 60.0, unit="s")
     rate_memory_s: Float[Array, ""] = param(POSITIVE, 300.0, unit="s")
@@ -69,9 +72,11 @@ class Params(eqx.Module):
     branching: Float[Array, ""] = param(UNIT, 0.5)
     kernel_decay: Float[Array, ""] = param(POSITIVE, 1.0, unit="1/s")
     sample_s: Float[Array, ""] = param(POSITIVE, 1.0, unit="s", trainable=False)
-    variance_memory_s: Float[Array, ""] = param(POSITIVE, 60.0, unit="s")
+    variance_scale_s: Float[Array, ""] = param(POSITIVE, 2.5, unit="s", trainable=False)
+    variance_memory_s: Float[Array, ""] = param(POSITIVE, 120.0, unit="s")
     prior_variance_s: Float[Array, ""] = param(POSITIVE, 5.0, unit="s")
     prior_sigma_half_spreads: Float[Array, ""] = param(POSITIVE, 0.5, unit="1/s^0.5")
+    prior_moves: Float[Array, ""] = param(POSITIVE, 1.0)
     freeze_s: Float[Array, ""] = param(POSITIVE, 5.0, unit="s", trainable=False)
     correlation_s: Float[Array, ""] = param(POSITIVE, 1.6, unit="s")
     fair_noise_spread: Float[Array, ""] = param(POSITIVE, 0.3, unit="s^0.5")
@@ -90,17 +95,25 @@ class State(eqx.Module):
     touch: Touch
     has_seen: Bool[Array, ""]
     order_flow: Float[Array, ""]
-    trade_flow: Float[Array, ""]
     depth_usd: Float[Array, ""]
+    depth_ratio: Float[Array, ""]
+    usual_ratio: Float[Array, ""]
     trades: Float[Array, "side"]
     trades_usd: Float[Array, ""]
     exposure_s: Float[Array, ""]
     excitation: Float[Array, "side"]
     squares: Float[Array, ""]
+    average_mid_bp: Float[Array, ""]
+    moves: Float[Array, "2"]
     sampled_s: Float[Array, ""]
     sample_mid_bp: Float[Array, ""]
+    index_bp: Float[Array, ""]
+    sample_index_bp: Float[Array, ""]
+    is_sample: Bool[Array, ""]
+    followed: Float[Array, "2"]
     since_sample_s: Float[Array, ""]
     quiet_s: Float[Array, ""]
+    is_flowing: Bool[Array, ""]
     reference_bp: Float[Array, ""]
     has_reference: Bool[Array, ""]
     reference_move: Float[Array, ""]
@@ -114,8 +127,10 @@ class Features(eqx.Module):
 
     - `z`, `precision`: rows as in `OBSERVATIONS`; precision 0 is no information.
     - `mid_bp`, `half_spread_bp`, `has_book`: the touch, own size excluded.
-    - `fair_bp`: layered fair value.
-    - `sigma_bp`: volatility of the mid in bp per sqrt(s), from sampled returns.
+    - `index_bp`: expected move of the mid over the next second, if it follows through as usual.
+    - `fair_bp`: layered fair value, `mid + relaxation x follow-through x index`.
+    - `sigma_bp`: volatility of the mid in bp per sqrt(s), on the scale of seconds.
+    - `move_rate`: changes of the mid per second, from the share of samples that found another mid.
     - `arrival_rate`: takers per second that would reach our quote on each side.
     - `trade_usd`: mean notional of a taker's print.
     - `volume_usd_s`: traded notional per second.
@@ -125,8 +140,10 @@ class Features(eqx.Module):
     precision: Float[Array, "observations"]
     mid_bp: Float[Array, ""]
     half_spread_bp: Float[Array, ""]
+    index_bp: Float[Array, ""]
     fair_bp: Float[Array, ""]
     sigma_bp: Float[Array, ""]
+    move_rate: Float[Array, ""]
     arrival_rate: Float[Array, "side"]
     trade_usd: Float[Array, ""]
     volume_usd_s: Float[Array, ""]
@@ -142,17 +159,25 @@ def init(params: Params, *, config: Config) -> State:
         touch=Touch(zero, zero, zero, zero, none),
         has_seen=none,
         order_flow=zero,
-        trade_flow=zero,
         depth_usd=zero,
+        depth_ratio=zero,
+        usual_ratio=zero,
         trades=jnp.stack([zero, zero]),
         trades_usd=zero,
         exposure_s=zero,
         excitation=jnp.stack([zero, zero]),
         squares=zero,
+        average_mid_bp=zero,
+        moves=jnp.stack([zero, zero]),
         sampled_s=zero,
         sample_mid_bp=zero,
+        index_bp=zero,
+        sample_index_bp=zero,
+        is_sample=none,
+        followed=jnp.stack([zero, zero]),
         since_sample_s=zero,
         quiet_s=zero,
+        is_flowing=none,
         reference_bp=zero,
         has_reference=none,
         reference_move=zero,
@@ -170,21 +195,26 @@ def update(params: Params, state: State, event: Event, *, config: Config) -> tup
             bid_bp=state.touch.bid_bp + event.shift_bp,
             ask_bp=state.touch.ask_bp + event.shift_bp,
         ),
+        average_mid_bp=state.average_mid_bp + event.shift_bp,
         sample_mid_bp=state.sample_mid_bp + event.shift_bp,
     )
     new = _fold_flow(params, shifted, event)
     new = _fold_variance(params, new, event)
+    new = _fold_depth(params, new, event)
     new = _fold_reference(params, new, event)
     at = touch(event.book)
     new = dataclasses.replace(
         new, touch=where(at.has_book, at, new.touch), has_seen=new.has_seen | at.has_book
     )
+    index = _index(params, new, event.rules.tick_bp)
+    sampled = jnp.where(new.is_sample, index, new.sample_index_bp)
+    new = dataclasses.replace(new, index_bp=index, sample_index_bp=sampled)
     state = where(event.is_valid, new, state)
     return state, _features(params, state, event, at)
 
 
 def _fold_flow(params: Params, state: State, event: Event) -> State:
-    """Order flow, trade flow, arrival counts, displayed depth."""
+    """Order flow, arrival counts, displayed depth."""
     at = touch(event.book)
     keep = jnp.exp(-event.dt_s / params.flow_decay_s)
     forget = jnp.exp(-event.dt_s / params.rate_memory_s)
@@ -193,14 +223,12 @@ def _fold_flow(params: Params, state: State, event: Event) -> State:
     depth_usd = state.depth_usd + blend * (depth - state.depth_usd)
     scale = jnp.where(depth_usd > 0, depth_usd, 1.0)
     change = order_flow(state.touch, at, event.rules.tick_bp) / scale
-    signed = event.trade.sign * event.trade.usd / scale
     is_print = event.trade.usd > 0
     arrived = jnp.where(is_print, jnp.stack([-event.trade.sign, event.trade.sign]) > 0, False)
     count = arrived.astype(depth_usd.dtype)
     return dataclasses.replace(
         state,
         order_flow=state.order_flow * keep + change,
-        trade_flow=state.trade_flow * keep + signed,
         depth_usd=depth_usd,
         trades=state.trades * forget + count,
         trades_usd=state.trades_usd * forget + event.trade.usd,
@@ -210,7 +238,13 @@ def _fold_flow(params: Params, state: State, event: Event) -> State:
 
 
 def _fold_variance(params: Params, state: State, event: Event) -> State:
-    """Squared returns over at least `sample_s`; the clock stands still in an outage."""
+    """Variance of the mid per second, and how often a sample finds another mid.
+
+    With `m` the mid's own average over tau, `E (mid - m)^2 = sigma^2 tau / 2` for a random walk, at
+    every moment: so every row counts, and what the mid gives back within a second does not. Each
+    step adds the exact integral while the mid stands. The clock stands still in an outage, and the
+    average starts anew after it.
+    """
     at = touch(event.book)
     is_market = (
         (event.kind == int(Kind.BOOK))
@@ -218,19 +252,78 @@ def _fold_variance(params: Params, state: State, event: Event) -> State:
         | (event.kind == int(Kind.TRADE))
     )
     quiet_s = jnp.where(is_market, 0.0, state.quiet_s + event.dt_s)
+    is_flowing = at.has_book & (quiet_s < params.freeze_s)
+    counts = is_flowing & state.is_flowing & (event.dt_s < params.freeze_s)
+    keep = jnp.exp(-event.dt_s / params.variance_scale_s)
+    forget = jnp.exp(-event.dt_s / params.variance_memory_s)
+    away = state.touch.mid_bp - state.average_mid_bp
+    average = jnp.where(counts, state.touch.mid_bp - keep * away, at.mid_bp)
+    square = away**2 * (1 - keep**2)
     elapsed = state.since_sample_s + event.dt_s
-    due = at.has_book & (elapsed >= params.sample_s)
-    counts = due & state.has_seen & (elapsed < params.freeze_s) & (quiet_s < params.freeze_s)
-    forget = jnp.exp(-elapsed / params.variance_memory_s)
-    move = at.mid_bp - state.sample_mid_bp
+    due = elapsed >= params.sample_s
+    # A mid lives on half ticks; less than half of one is rounding.
+    moved = jnp.abs(at.mid_bp - state.sample_mid_bp) > event.rules.tick_bp / 4
+    sampled = jnp.where(counts & due, jnp.stack([moved, ~moved]), False)
+    resample = due | ~counts
+    move, index = at.mid_bp - state.sample_mid_bp, state.sample_index_bp
+    lasting = jnp.exp(-event.dt_s / params.follow_memory_s)
+    came_true = jnp.where(counts & due, jnp.stack([index * move, index**2]), 0.0)
     return dataclasses.replace(
         state,
-        squares=jnp.where(counts, state.squares * forget + move**2, state.squares),
-        sampled_s=jnp.where(counts, state.sampled_s * forget + elapsed, state.sampled_s),
-        sample_mid_bp=jnp.where(due | ~state.has_seen, at.mid_bp, state.sample_mid_bp),
-        since_sample_s=jnp.where(due, 0.0, elapsed),
+        squares=jnp.where(counts, state.squares * forget + square, state.squares),
+        sampled_s=jnp.where(counts, state.sampled_s * forget + event.dt_s, state.sampled_s),
+        average_mid_bp=jnp.where(is_flowing, average, state.average_mid_bp),
+        moves=jnp.where(counts, state.moves * forget, state.moves) + sampled.astype(square.dtype),
+        sample_mid_bp=jnp.where(resample, at.mid_bp, state.sample_mid_bp),
+        is_sample=resample,
+        followed=jnp.where(counts, state.followed * lasting, state.followed) + came_true,
+        since_sample_s=jnp.where(resample, 0.0, elapsed),
         quiet_s=quiet_s,
+        is_flowing=is_flowing,
     )
+
+
+def _fold_depth(params: Params, state: State, event: Event) -> State:
+    """Depth ratio of the whole book, levels weighted by their distance in volatilities."""
+    at, tick = touch(event.book), event.rules.tick_bp
+    sigma = jnp.sqrt(_variance(params, state, at.half_spread_bp, tick))
+    reach = params.depth_reach * sigma + at.half_spread_bp + tick / 2
+    ratio = jnp.where(at.has_book, depth_ratio(event.book, at.mid_bp, reach), state.depth_ratio)
+    blend = jnp.where(state.has_seen, -jnp.expm1(-event.dt_s / params.depth_memory_s), 1.0)
+    usual = state.usual_ratio + blend * (ratio - state.usual_ratio)
+    return dataclasses.replace(state, depth_ratio=ratio, usual_ratio=usual)
+
+
+def _variance(
+    params: Params, state: State, half_spread_bp: Float[Array, ""], tick_bp: Float[Array, ""]
+) -> Float[Array, ""]:
+    """Variance of the mid per second: sampled squares beside a prior from the spread."""
+    prior = params.prior_sigma_half_spreads * (half_spread_bp + tick_bp / 2)
+    return (state.squares + params.prior_variance_s * prior**2) / (
+        state.sampled_s + params.prior_variance_s
+    )
+
+
+def _index(params: Params, state: State, tick_bp: Float[Array, ""]) -> Float[Array, ""]:
+    """What the mid is expected to do over the next second, where the book says as much as usual."""
+    at = state.touch
+    sigma = jnp.sqrt(_variance(params, state, at.half_spread_bp, tick_bp))
+    queue = log_queue_ratio(at)
+    beyond = queue - jnp.clip(queue, -params.thin_log, params.thin_log)
+    away = state.depth_ratio - state.usual_ratio
+    root = numerics.safe_sqrt(sigma * at.half_spread_bp)
+    near = params.queue * queue + params.flow * jnp.tanh(state.order_flow)
+    return root * near + sigma * (params.thin * beyond + params.depth * away)
+
+
+def _follow_through(params: Params, state: State, variance: Float[Array, ""]) -> Float[Array, ""]:
+    """Share of the index that has come true of late: a regression through zero beside a prior of 1.
+
+    A book that says nothing in this market, or no longer does, soon moves fair value no more.
+    """
+    prior = params.prior_follow_s * variance
+    moved, squares = state.followed[0] + prior, state.followed[1] + prior
+    return jnp.maximum(moved, 0.0) / jnp.where(squares > 0, squares, 1.0)
 
 
 def _fold_reference(params: Params, state: State, event: Event) -> State:
@@ -251,37 +344,17 @@ def _fold_reference(params: Params, state: State, event: Event) -> State:
 
 def _features(params: Params, state: State, event: Event, at: Touch) -> Features:
     tick, half_spread, mid = event.rules.tick_bp, state.touch.half_spread_bp, state.touch.mid_bp
-    prior = params.prior_sigma_half_spreads * (half_spread + tick / 2)
-    variance = (state.squares + params.prior_variance_s * prior**2) / (
-        state.sampled_s + params.prior_variance_s
-    )
+    variance = _variance(params, state, half_spread, tick)
     sigma = jnp.sqrt(variance)
-    queue = log_queue_ratio(state.touch)
-    root = jnp.sqrt(sigma * (half_spread + tick / 2))
-    within = imbalance(event.book, mid, params.depth_distance_bp)
-    linear = (
-        params.queue * queue
-        + params.flow_tanh * jnp.tanh(state.order_flow)
-        + params.trade_flow * jnp.tanh(state.trade_flow)
-        + jnp.sum(params.depth * within)
-    )
-    fair = mid + params.relaxation * (params.queue_root * queue * root + sigma * linear)
+    moves = state.moves + params.prior_moves
+    fair = mid + params.relaxation * _follow_through(params, state, variance) * state.index_bp
     base = (state.trades + params.prior_trades) / (state.exposure_s + params.prior_exposure_s)
     rate = hawkes.intensity(base, state.excitation, params.branching, params.kernel_decay)
     prior_usd = params.prior_trades * params.prior_trade_share * state.depth_usd
     trade_usd = (state.trades_usd + prior_usd) / (jnp.sum(state.trades) + params.prior_trades)
     excess = (rate[1] - rate[0]) / jnp.sum(rate)
     lead = fair + params.lead_share * (state.reference_move - state.own_move)
-    noise = jnp.stack(
-        [
-            params.fair_noise_spread * half_spread * sigma + params.fair_noise_sigma * variance,
-            (tick / 2) ** 2
-            + params.mid_noise_spread * half_spread**2
-            + params.mid_noise_sigma * variance,
-            params.lead_noise_sigma * variance + (tick / 2) ** 2,
-        ]
-    )
-    noise = noise + jnp.stack([(tick / 2) ** 2, jnp.zeros_like(tick), jnp.zeros_like(tick)])
+    noise = price_noise(params, half_spread, tick, variance)
     # A price observation repeats what the last one said: its information counts per second.
     share = jnp.minimum(event.dt_s / params.correlation_s, 1.0)
     flowing = jnp.where(state.quiet_s < params.freeze_s, share, 0.0)
@@ -302,12 +375,32 @@ def _features(params: Params, state: State, event: Event, at: Touch) -> Features
         precision=precision,
         mid_bp=mid,
         half_spread_bp=half_spread,
+        index_bp=state.index_bp,
         fair_bp=fair,
         sigma_bp=sigma,
+        move_rate=moves[0] / (moves[1] * params.sample_s),
         arrival_rate=rate,
         trade_usd=trade_usd,
         volume_usd_s=trade_usd * jnp.sum(base),
         has_book=at.has_book & event.is_valid,
+    )
+
+
+def price_noise(
+    params: Params,
+    half_spread_bp: Float[Array, ""],
+    tick_bp: Float[Array, ""],
+    variance: Float[Array, ""],
+) -> Float[Array, "3"]:
+    """Noise variances of the observations of V (fair, mid, lead) before time is counted."""
+    sigma, tick2 = jnp.sqrt(variance), (tick_bp / 2) ** 2
+    spread = half_spread_bp**2
+    return jnp.stack(
+        [
+            params.fair_noise_spread * half_spread_bp * sigma + params.fair_noise_sigma * variance,
+            tick2 + params.mid_noise_spread * spread + params.mid_noise_sigma * variance,
+            tick2 + params.lead_noise_sigma * variance,
+        ]
     )
 
 

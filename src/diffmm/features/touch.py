@@ -1,4 +1,4 @@
-"""What one book says: mid, half spread, queue ratio, imbalance at a distance.
+"""What one book says: mid, half spread, queue ratio, depth ratio.
 
 Source: Stoikov (2018) for the micro-price; `ours` for the log ratio in place of the imbalance,
 which saturates near the ends.
@@ -8,6 +8,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from diffmm.core import numerics
 from diffmm.market import ASK, BID, Book
 
 
@@ -57,15 +58,18 @@ def size_weighted_mid(at: Touch) -> Float[Array, ""]:
     return at.mid_bp + at.half_spread_bp * jnp.tanh(log_queue_ratio(at))
 
 
-def imbalance(
-    book: Book, mid_bp: Float[Array, ""], distance_bp: Float[Array, " depths"]
-) -> Float[Array, " depths"]:
-    """`(bid - ask) / (bid + ask)` notional within each distance of the mid, zero where empty."""
-    inside = jnp.abs(book.price_bp - mid_bp)[None] <= distance_bp[:, None, None]
-    usd = jnp.sum(jnp.where(inside & book.is_valid[None], book.usd[None], 0.0), axis=2)
-    total = usd[:, BID] + usd[:, ASK]
-    some = total > 0
-    return jnp.where(some, (usd[:, BID] - usd[:, ASK]) / jnp.where(some, total, 1.0), 0.0)
+def depth_ratio(
+    book: Book, mid_bp: Float[Array, ""], reach_bp: Float[Array, ""]
+) -> Float[Array, ""]:
+    """`1/2 ln(D_bid / D_ask)` with `D = sum sqrt(usd) exp(-|price - mid| / reach)`, 0 where empty.
+
+    The root keeps one large order from standing for its whole side.
+    """
+    near = jnp.exp(-jnp.abs(book.price_bp - mid_bp) / reach_bp)
+    usd = numerics.safe_sqrt(jnp.where(book.is_valid, book.usd, 0.0))
+    depth = jnp.sum(near * usd, axis=1)
+    both = jnp.all(depth > 0)
+    return jnp.log(jnp.where(both, depth[BID], 1.0) / jnp.where(both, depth[ASK], 1.0)) / 2
 
 
 def order_flow(before: Touch, now: Touch, tick_bp: Float[Array, ""]) -> Float[Array, ""]:

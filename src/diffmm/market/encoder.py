@@ -53,7 +53,7 @@ class EncoderConfig:
     - `reanchor_bp`: distance of the mid from the anchor that moves the anchor.
     - `lag_window_ns`: memory of the smallest lag, from which the age is counted.
     - `base_latency_s`: age of the freshest message.
-    - `stale_reference_ns`: age at which a reference is no longer one.
+    - `stale_reference_ns`: age, since its last change, at which a reference is no longer one.
     - `silent_feed_ns`: a feed that says nothing of any coin for so long has lost the book.
     - `queue_cancel_ahead`: share of an unexplained decrease that was in front of our order.
     """
@@ -107,6 +107,7 @@ class Encoder:
         self._others: list[list[list[int]]] = [[], []]
         self._position: int | None = None
         self._reference_anchor, self._reference_ns = 0.0, 0
+        self._reference_touch: tuple[object, object] | None = None
         self._last_ns = self._wake_ns = self._heard_ns = 0
         self._rows_since_wake = 0
         self._woke: tuple[int, int, float, float] | None = None
@@ -115,6 +116,11 @@ class Encoder:
         self._known: set[tuple[int, int]] = set()
         self._had_trades = False
         self.set_account(account)
+
+    @property
+    def now_ns(self) -> int:
+        """Receive time of the newest row."""
+        return self._last_ns
 
     def set_account(self, account: AccountInputs) -> None:
         """New inputs from the ledger."""
@@ -319,7 +325,10 @@ class Encoder:
         high = BP * math.log(ask / self._reference_anchor)
         reference.mid_bp[...], reference.half_spread_bp[...] = (low + high) / 2, (high - low) / 2
         reference.is_valid[...] = 1
-        self._reference_ns = now
+        # A feed that repeats itself may be frozen: its information is as old as its last change.
+        touch = (book.sides[BID][0][:2], book.sides[ASK][0][:2])
+        if touch != self._reference_touch:
+            self._reference_touch, self._reference_ns = touch, now
         if float(reference.mid_bp) == moved and self._last_ns:
             return []
         at_wake = self._woke[3] if self._woke else 0.0

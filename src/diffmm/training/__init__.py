@@ -1,5 +1,6 @@
 """Objectives, tuning and checkpoints: what changes Params, and how they are kept."""
 
+from . import fit as fit
 from .checkpoint import (
     CheckpointError as CheckpointError,
     restore as restore,

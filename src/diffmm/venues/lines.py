@@ -2,9 +2,12 @@
 
 import contextlib
 import gzip
+import itertools
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+
+from . import pairs
 
 
 STAMP = re.compile(r"\d{16,19} ", re.ASCII)
@@ -17,7 +20,7 @@ class TapeError(ValueError):
 
 
 def read_lines(path: pathlib.Path) -> Iterator[str]:
-    """Lines of a recording, plain or gzip; a truncated last line is left out.
+    """Lines of a recording or a table of pairs, plain or gzip; a truncated last one is left out.
 
     Raises:
         TapeError: for a file that is missing or is not a recording.
@@ -26,12 +29,19 @@ def read_lines(path: pathlib.Path) -> Iterator[str]:
     try:
         opener = gzip.open if path.suffix == ".gz" else open
         with opener(path, "rt", encoding="utf-8") as file:
-            with contextlib.suppress(EOFError):
-                for line in file:
-                    if line.endswith("\n"):
-                        yield line.rstrip("\n")
-    except (OSError, UnicodeDecodeError) as error:
+            whole = _whole(file)
+            first = next(whole, "")
+            given = itertools.chain([first] if first else [], whole)
+            yield from pairs.lines(given) if first.startswith(pairs.HEADER) else given
+    except (OSError, UnicodeDecodeError, pairs.TableError) as error:
         raise TapeError(f"{path}: {error}; expected lines '<receive ns> <json>'") from error
+
+
+def _whole(file: Iterable[str]) -> Iterator[str]:
+    with contextlib.suppress(EOFError):
+        for line in file:
+            if line.endswith("\n"):
+                yield line.rstrip("\n")
 
 
 def split(line: str) -> tuple[int, str]:

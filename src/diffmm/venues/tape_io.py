@@ -20,6 +20,7 @@ from .lines import (
 SIZE = re.compile(r'"coin":"([^"]+)"[^{}\[\]]*?"sz":"\d+(?:\.(\d+))?"')
 BOOK_SIZE = re.compile(r'"sz":"\d+(?:\.(\d+))?"')
 COIN = re.compile(r'"coin":\s*"([^"]+)"')
+EXCHANGE_MS = re.compile(r'"time":\s*(\d{13})\b')
 
 
 def universe(lines: Iterable[str]) -> dict[str, Instrument]:
@@ -32,6 +33,22 @@ def universe(lines: Iterable[str]) -> dict[str, Instrument]:
         most = max((len(x.rstrip("0")) for x in BOOK_SIZE.findall(line)), default=0)
         decimals[coin[1]] = max(decimals.get(coin[1], 0), most)
     return {coin: Instrument.hyperliquid(coin, n) for coin, n in decimals.items()}
+
+
+def on_exchange_clock(lines: Iterable[str]) -> list[str]:
+    """The same recording as the venue lived it: each line at its newest exchange time, in order.
+
+    A line without one keeps its place behind the line before it.
+    """
+    out: list[tuple[int, str]] = []
+    last_ms = 0
+    for line in lines:
+        frame = split(line)[1]
+        stamps = EXCHANGE_MS.findall(frame)
+        last_ms = max(map(int, stamps)) if stamps else last_ms
+        out.append((last_ms, frame))
+    out.sort(key=lambda pair: pair[0])
+    return [f"{at_ms * 1_000_000} {frame}" for at_ms, frame in out]
 
 
 def thin(lines: Iterable[str], depth: int, every_s: float) -> Iterator[str]:

@@ -1,0 +1,157 @@
+"""`diffmm validate fair-value`: the belief as a forecast of the mid, on a recording."""
+
+import argparse
+import json
+import pathlib
+import shlex
+import sys
+from typing import Any
+
+from . import tapes
+from .replay import load_params, say
+
+
+OK, USAGE = 0, 2
+WARM_S = 30.0
+"""Start of a recording that nothing is fitted on."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Everything the command takes."""
+    add = parser.add_argument
+    add("what", choices=["fair-value"])
+    add("path", help="recording of `<receive ns> <json>` lines, plain or .gz")
+    add("--coin", required=True, help="market")
+    add("--checkpoint", metavar="DIR", help="parameters; default checkpoints/default")
+    add("--set", action="append", default=[], metavar="P=V", help="one parameter otherwise")
+    add("--from", dest="start", type=float, default=0.6, metavar="F", help="scored from this share")
+    add("--to", dest="end", type=float, default=1.0, metavar="F", help="scored up to this share")
+    add("--seed", type=int, default=0, help="of the bootstrap and of the randomised transform")
+    add("--json", action="store_true", help="one object on one line of stdout")
+    add("--html", metavar="OUT", help="write a self-contained page")
+    tapes.add_arguments(parser)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Score once; the exit code."""
+    from diffmm.training import CheckpointError, OverrideError
+    from diffmm.venues.tape_io import TapeError
+
+    try:
+        return _run(args)
+    except (CheckpointError, OverrideError, TapeError, ValueError) as error:
+        say(f"error: {error}")
+        return USAGE
+
+
+def _run(args: argparse.Namespace) -> int:
+    if not 0 <= args.start < args.end <= 1:
+        raise ValueError(f"--from {args.start} --to {args.end}, expected 0 <= from < to <= 1")
+    read = lambda clock: tapes.read(args.path, args.coin, args.reference, clock, args.books)
+    recording = read(args.clock)
+    truth = recording if args.clock == "exchange" else read("exchange")
+    params = load_params(args.checkpoint, args.set)
+    summary, drawn = score(args, recording, truth, params)
+    if args.html:
+        from diffmm.report.fair_value import write_fair_value
+
+        page = pathlib.Path(args.html)
+        page.parent.mkdir(parents=True, exist_ok=True)
+        write_fair_value(page, summary, drawn, shlex.join(["diffmm", *sys.argv[1:]]))
+        say(f"page {page}")
+    if args.json:
+        sys.stdout.write(json.dumps(summary) + "\n")
+    _words(summary)
+    return OK
+
+
+def score(
+    args: argparse.Namespace, recording: Any, truth: Any, params: Any
+) -> tuple[dict[str, Any], Any]:
+    """The object that the command prints, and what the page draws."""
+    import dataclasses
+
+    import numpy as np
+
+    from diffmm.belief import V
+    from diffmm.engine import graph, run
+    from diffmm.evaluation import fair_value, forecast
+    from diffmm.market import Kind
+    from diffmm.report.fair_value import Drawn
+    from diffmm.training import fit
+
+    tape = recording.tape
+    stage = graph.build(graph.Config.default()).observe
+    told = run.watch(stage, params, tape.rows, unpack=tape.layout.unpack)
+    known, real = forecast.path(tape), forecast.path(truth.tape)
+    # Both on the time axis of the tape that the engine read, anchored where that one was.
+    later_s = (truth.start_ns - recording.start_ns) / tapes.NS
+    level = forecast.level_bp(tape, truth.tape)
+    real = dataclasses.replace(real, time_s=real.time_s + later_s, mid_bp=real.mid_bp + level)
+    span_s = known.time_s[-1]
+    start_s, end_s = args.start * span_s, args.end * span_s
+    at = forecast.moments(known, start_s, end_s, forecast.GRID_S, real)
+    whole = forecast.moments(known, start_s, end_s, 1.0, real)
+    before = forecast.moments(known, WARM_S, start_s, forecast.GRID_S, real)
+    if not len(at.row):
+        raise ValueError(f"nothing to score between {start_s:.0f} and {end_s:.0f} s of the tape")
+    ours = fair_value.ahead(params.belief, told.belief, told.features, at.row)
+    seconds = fair_value.ahead(params.belief, told.belief, told.features, whole.row)
+    linear = fair_value.ridge(fair_value.ridge_inputs(told.features, known), before, at)
+    by, gain, seed = fair_value.by_horizon, forecast.gain, args.seed
+    calibrated = fair_value.calibration(seconds, whole, known.tick_bp[whole.row], seed)
+    pit = calibrated.pop("pit")
+    seen, columns = fit.index_columns(params.features, tape, tape.rows)
+    sigma_bp = np.asarray(seen.sigma_bp, np.float64)
+    table = None
+    if len(before.row):
+        table = fair_value.feature_table(fit.TERMS, columns, sigma_bp, before, at)
+    weighted = known.weighted_bp[at.row]
+    summary = {
+        "market": pathlib.Path(args.path).name,
+        "coin": tape.instrument.coin,
+        "reference": args.reference if args.reference != args.coin else None,
+        "clock": args.clock,
+        "books": args.books,
+        "from": args.start,
+        "to": args.end,
+        "events": len(tape.rows),
+        "mse_gain_vs_mid": by(lambda k: gain(at, k, ours.mean_bp[:, k], seed=seed)),
+        "weighted_mid": by(lambda k: gain(at, k, weighted, seed=seed)),
+        "ridge": by(lambda k: gain(at, k, linear[:, k], seed=seed)) if linear is not None else None,
+        **calibrated,
+        "features": table,
+        "counters": recording.counters,
+        "set": args.set,
+    }
+    if args.clock == "receive":
+        present = real.mid_bp[real.row_at(at.time_s)] - known.mid_bp[at.row]
+        summary["mse_gain_vs_true_mid"] = by(
+            lambda k: gain(at, k, ours.mean_bp[:, k], present, seed)
+        )
+    weights = np.exp(np.asarray(told.belief.log_mode, np.float64))
+    shift_bp = np.cumsum(np.asarray(tape.events().shift_bp, np.float64))
+    told_at = np.flatnonzero(np.isin(tape.events().kind, (int(Kind.BOOK), int(Kind.BBO))))
+    newest = np.searchsorted(known.time_s[told_at], at.time_s, side="right") - 1
+    drawn = Drawn(
+        known=known,
+        v_bp=np.asarray(told.belief.mean[:, V], np.float64) - shift_bp,
+        sd_bp=np.sqrt(np.asarray(told.belief.cov[:, V, V], np.float64)),
+        modes=weights,
+        at=at,
+        forecast_bp=ours.mean_bp,
+        age_s=at.time_s - known.time_s[told_at][np.maximum(newest, 0)],
+        pit=pit,
+    )
+    return summary, drawn
+
+
+def _words(told: dict[str, Any]) -> None:
+    shown = lambda x: "none" if x is None or x["value"] is None else f"{x['value']:+.3f}"
+    for name in ("mse_gain_vs_mid", "weighted_mid", "ridge", "mse_gain_vs_true_mid"):
+        if told.get(name):
+            gains = "  ".join(f"{h} s {shown(x)}" for h, x in told[name].items())
+            say(f"{told['coin']:<6}{name:<22}{gains}")
+    for name in ("nis_mean", "pit_ks", "log_score"):
+        values = "  ".join(f"{h} s {x:+.3f}" for h, x in told[name].items())
+        say(f"{told['coin']:<6}{name:<22}{values}")

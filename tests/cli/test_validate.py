@@ -1,0 +1,68 @@
+"""`diffmm validate` and `diffmm fit` from the command line."""
+
+import argparse
+import json
+import pathlib
+
+import pytest
+
+from diffmm.cli import fit, validate
+
+
+ROOT = pathlib.Path(__file__).parents[2]
+TAPE = ROOT.parent / "shared" / "data" / "hyperliquid_20250904_BTC_ETH_SOL_WLFI.jsonl.gz"
+FLOORS = {
+    "BTC": (0.25, 0.15, 0.09),
+    "ETH": (0.24, 0.05, -0.01),
+    "SOL": (0.23, 0.08, 0.03),
+    "WLFI": (0.02, -0.02, -0.03),
+}
+
+
+def run(capsys, module, *argv):
+    parser = argparse.ArgumentParser()
+    module.add_arguments(parser)
+    code = module.main(parser.parse_args(argv))
+    out = capsys.readouterr()
+    return code, out.out, out.err
+
+
+@pytest.fixture(autouse=True)
+def _in_the_checkout(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(not TAPE.exists(), reason="the recording is absent beside the checkout")
+@pytest.mark.parametrize("coin", FLOORS)
+def test_the_shipped_belief_is_above_its_floors_on_the_part_it_was_not_fitted_on(
+    capsys, tmp_path, coin
+):
+    page = tmp_path / "page.html"
+    told = ["fair-value", str(TAPE), "--coin", coin, "--json", "--html", str(page)]
+    code, out, _ = run(capsys, validate, *told)
+    assert code == 0
+    found = json.loads(out)
+    gains = [found["mse_gain_vs_mid"][h]["value"] for h in ("1", "5", "10")]
+    assert all(a >= b for a, b in zip(gains, FLOORS[coin], strict=True)), gains
+    assert found["from"] == 0.6
+    assert len(found["features"]) == 4
+    assert max(found["pit_ks"].values()) < 0.15
+    assert page.read_text().startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize(
+    ("module", "argv", "said"),
+    [
+        (validate, ["fair-value", "nowhere.gz", "--coin", "BTC"], "nowhere.gz"),
+        (validate, ["fair-value", "x", "--coin", "A", "--from", "0.9", "--to", "0.5"], "from < to"),
+        (fit, ["x", "--coin", "A", "--to", "0", "-o", "new"], "a share in (0, 1]"),
+        (fit, ["x", "--coin", "A", "-o", "checkpoints/default"], "exists already"),
+        (fit, ["nowhere.gz", "--coin", "A", "-o", "new"], "nowhere.gz"),
+    ],
+)
+def test_what_cannot_be_done_is_said_and_exits_with_2(capsys, module, argv, said):
+    code, out, err = run(capsys, module, *argv)
+    assert (code, out) == (2, "")
+    assert said in err
