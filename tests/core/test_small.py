@@ -53,3 +53,12 @@ def test_transition_of_no_exits_is_the_identity_with_a_finite_gradient():
 
 def test_a_matrix_that_is_not_positive_definite_gives_nan_not_a_wrong_number():
     assert np.isnan(small.cholesky(jnp.array([[1.0, 2.0], [2.0, 1.0]]))).any()
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_gradient_of_running_sums_is_the_one_of_a_plain_sum(reverse):
+    x, weight = (jax.random.normal(jax.random.key(k), (2, 7)) for k in range(2))
+    turn = (lambda y: jnp.flip(y, 1)) if reverse else (lambda y: y)
+    ours = jax.grad(lambda x: jnp.sum(weight * small.running(x, 1, reverse=reverse)))(x)
+    plain = jax.grad(lambda x: jnp.sum(weight * turn(jnp.cumsum(turn(x), axis=1))))(x)
+    np.testing.assert_allclose(ours, plain, rtol=1e-5)

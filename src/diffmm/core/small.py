@@ -36,13 +36,17 @@ def log_total(x: Float[Array, "..."], axis: int) -> Float[Array, "..."]:
     return safe + jnp.log(total(jnp.exp(x - jnp.expand_dims(safe, axis)), axis))
 
 
-@ft.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
-def running(x: Array, axis: int, reverse: bool = False) -> Array:
+def running(x: Array, axis: int, *, reverse: bool = False) -> Array:
     """Sums from one end of an axis to each place, by doubling strides.
 
     Its gradient is the same from the other end, and said so: derived, it would be a pad and an
     addition for every stride.
     """
+    return _running(x, axis, reverse)
+
+
+@ft.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _running(x: Array, axis: int, reverse: bool) -> Array:
     n, stride = x.shape[axis], 1
     while stride < n:
         kept = jax.lax.slice_in_dim(
@@ -55,14 +59,14 @@ def running(x: Array, axis: int, reverse: bool = False) -> Array:
 
 
 def _running_forward(x: Array, axis: int, reverse: bool) -> tuple[Array, None]:
-    return running(x, axis, reverse), None
+    return _running(x, axis, reverse), None
 
 
 def _running_back(axis: int, reverse: bool, _: None, back: Array) -> tuple[Array]:
-    return (running(back, axis, not reverse),)
+    return (_running(back, axis, not reverse),)
 
 
-running.defvjp(_running_forward, _running_back)
+_running.defvjp(_running_forward, _running_back)
 
 
 def cholesky(a: Float[Array, "n n"]) -> Float[Array, "n n"]:
