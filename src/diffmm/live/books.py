@@ -12,11 +12,11 @@ from diffmm.market.reports import AccountReport, FillReport, FundingReport
 
 
 MONEY_DECIMALS = 8
-MOST_KNOWN = 200_000
-"""Newest fills and payments remembered, against being told twice."""
+MOST_KNOWN = 10_000
+"""Newest fills and payments remembered, against being told twice: all that the venue keeps to tell.
 
-RECENT = 2_000
-"""Of these, how many a journal's new segment repeats."""
+A journal's new segment repeats all of them, so that what it folds to knows no less than the run.
+"""
 
 
 class ConflictError(RuntimeError):
@@ -102,11 +102,11 @@ class Books:
 
     def recent_fills(self) -> list[FillReport]:
         """Fills that may still be told again."""
-        return list(self._fills.values())[-RECENT:]
+        return list(self._fills.values())
 
     def recent_payments(self) -> list[FundingReport]:
         """Payments that may still be told again."""
-        return [FundingReport(ms, paid) for ms, paid in list(self._paid.items())[-RECENT:]]
+        return [FundingReport(ms, paid) for ms, paid in self._paid.items()]
 
     def know(self, fills: list[FillReport], paid: list[FundingReport]) -> None:
         """Fills and payments that the balance counts already."""
