@@ -133,4 +133,4 @@ def targets(record):
 
 
 def is_valid(inside):
-    return np.array([bool(x.quotes.targets.is_valid) for x in inside.records])
+    return np.array([bool(x.targets.is_valid) for x in inside.decisions])

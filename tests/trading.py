@@ -1,6 +1,5 @@
 """A trading core and the embedded venue in virtual time: every byte between them, no socket."""
 
-import dataclasses
 import functools
 import heapq
 import json
@@ -101,7 +100,7 @@ class Random:
         return _Seen()
 
     def decide(self):
-        return _record(self._targets(), self._row)
+        return _decision(self._targets())
 
     def restart(self):
         pass
@@ -134,18 +133,10 @@ class _Seen:
     lots = lots_ticks = (0, 0)
 
 
-def _record(targets, row):
+def _decision(targets):
     ticks, lots, keep, is_valid = targets
     wanted = SimpleNamespace(ticks=ticks, lots=lots, keep=keep, is_valid=np.array(is_valid))
-    quotes = SimpleNamespace(targets=wanted, health=np.array(0))
-    return Standing(quotes, np.zeros_like(ticks), np.zeros_like(lots))
-
-
-@dataclasses.dataclass(frozen=True)
-class Standing:
-    quotes: object
-    standing_ticks: np.ndarray
-    standing_lots: np.ndarray
+    return SimpleNamespace(targets=wanted, health=0)
 
 
 def trader(stepper, known=None, config=PATIENCE, limits=LIMITS):

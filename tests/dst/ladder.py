@@ -3,10 +3,8 @@
 Whatever it says, no limit may be exceeded. It costs microseconds, so that hours can be simulated.
 """
 
-import dataclasses
 import random
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 
@@ -16,15 +14,6 @@ MOST_LOTS = 1_500
 OUTWARD = (-1, 1)
 NOTHING = SimpleNamespace(health=0, lots=(0, 0), lots_ticks=(0, 0), nonfinite=False)
 UNHEALTHY = SimpleNamespace(health=2**32 - 1, lots=(0, 0), lots_ticks=(0, 0), nonfinite=True)
-
-
-@dataclasses.dataclass(frozen=True)
-class Record:
-    """What the core takes of a decision."""
-
-    quotes: Any
-    standing_ticks: np.ndarray
-    standing_lots: np.ndarray
 
 
 class Ladder:
@@ -60,8 +49,7 @@ class Ladder:
         is_valid = draw.random() < 0.98
         targets = SimpleNamespace(ticks=ticks, lots=lots, keep=keep, is_valid=np.array(is_valid))
         health = 2**32 - 1 if draw.random() < self._sick else 0
-        quotes = SimpleNamespace(targets=targets, health=health)
-        return Record(quotes, np.zeros(self._shape, np.int32), np.zeros(self._shape, np.int32))
+        return SimpleNamespace(targets=targets, health=health)
 
     def restart(self):
         pass

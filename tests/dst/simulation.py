@@ -231,7 +231,7 @@ class Simulation:
         )
         # A run of hours keeps every row for its report; here only their number is wanted.
         if not self._keeps_rows:
-            core.rows, core.records = Count(), Count()
+            core.rows, core.decisions = Count(), Count()
         self.core = core
         self.checker.on_boot(core)
         self.feed(events.Started(self._draw.getrandbits(64)))

@@ -36,9 +36,9 @@ def pulled_once_and_resumed(inside):
     changes = np.flatnonzero(np.diff(valid.astype(int)))
     assert valid[-1]
     assert np.diff(valid.astype(int))[changes].tolist() in ([-1, 1], [1, -1, 1])
-    fallen = inside.records[changes[-2] + 1]
-    assert not np.asarray(fallen.quotes.targets.lots).any()
-    assert not np.asarray(fallen.standing_lots).any()
+    at, fallen = changes[-2] + 1, inside.record()
+    assert not fallen.quotes.targets.lots[at].any()
+    assert not fallen.standing_lots[at].any()
 
 
 def faults(inside, kind):
@@ -203,7 +203,7 @@ def test_a_server_that_never_answers_is_tried_again_until_the_patience_ends(tmp_
     assert end is live.End.LOST
     assert inside.faults["lost_connection"] >= 2
     assert inside.faults["gave_up"] == 1
-    assert not inside.records
+    assert not inside.decisions
 
 
 def test_an_oversized_frame_and_bytes_that_are_no_text_are_survived(tmp_path):
@@ -232,6 +232,7 @@ class Broken:
         self._stepper, self._bad, self.restarts = stepper, set(bad), 0
         self._n = -1
         self.decide, self.trivial = stepper.decide, stepper.trivial
+        self.quotes, self.record = stepper.quotes, stepper.record
 
     def row(self, vector, *fills):
         import dataclasses

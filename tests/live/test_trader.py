@@ -375,7 +375,7 @@ def test_a_journal_gives_every_decision_again():
         AccountInputs(),
     )
     found = again.run(one.journal)
-    assert found.decisions == len(one.core.records) > 100
+    assert found.decisions == len(one.core.decisions) > 100
     assert (found.same, found.missing) == (found.decisions, 0)
     wrong = [{**x, "ns": x["ns"] + 300 * 10**6} if x["t"] == "own" else x for x in one.journal]
     again = Rerun(

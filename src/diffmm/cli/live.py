@@ -191,7 +191,7 @@ def _finish(
 
     told = summary(args, found, setup, core, end)
     title = f"{found.instrument.coin} on {found.label}"
-    if page and core.records:
+    if page and core.decisions:
         _write_page(page, args, title, core, told, setup)
     if args.json:
         sys.stdout.write(json.dumps(told) + "\n")
@@ -238,7 +238,7 @@ def _write_page(
 
 def show(args: argparse.Namespace, folder: pathlib.Path, told: Any, core: Any, title: str) -> None:
     """A trading run's page, and its summary in words."""
-    if core.records and args.html != "":
+    if core.decisions and args.html != "":
         _write_page(
             folder / PAGE if args.html is None else pathlib.Path(args.html), args, title, core, told
         )

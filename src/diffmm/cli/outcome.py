@@ -88,7 +88,7 @@ def traded(
 
 
 def _scored(core: Quoter, seed: int, rule: hard_fills.Params | None = None) -> dict[str, Any]:
-    if not core.records:
+    if not core.decisions:
         return NOTHING
     scored = report.score(core.tape(), core.record(), core.account)
     told = report.summary(scored, rule, core.account, seed=seed)

@@ -5,6 +5,7 @@ lots and flags below the largest integer that the vector's dtype holds exactly.
 """
 
 import dataclasses
+import functools as ft
 import math
 from typing import Any
 
@@ -33,6 +34,11 @@ class Packing:
         """Length of the vector."""
         return sum(math.prod(x.shape) for x in self.leaves)
 
+    @property
+    def shapes(self) -> Any:
+        """A tree of shapes and dtypes."""
+        return jax.tree.unflatten(self.structure, self.leaves)
+
     def pack(self, tree: Any, dtype: Any) -> Float[Array, " width"]:
         """The leaves one after the other, inside a trace."""
         return jnp.concatenate([jnp.ravel(x).astype(dtype) for x in jax.tree.leaves(tree)])
@@ -42,12 +48,25 @@ class Packing:
         leaves = [np.ravel(x).astype(dtype) for x in jax.tree.leaves(tree)]
         return np.concatenate([np.zeros(0, dtype), *leaves])
 
-    def unpack(self, vector: Any) -> Any:
-        """A vector, or a batch with the vector last, to the tree; on the host or inside a trace."""
-        out, at, batch = [], 0, vector.shape[:-1]
+    @ft.cached_property
+    def _parts(self) -> tuple[tuple[slice, tuple[int, ...], np.dtype], ...]:
+        parts, at = [], 0
         for leaf in self.leaves:
-            n = math.prod(leaf.shape)
-            part = vector[..., at : at + n].reshape((*batch, *leaf.shape))
-            at += n
-            out.append(part != 0 if leaf.dtype == np.bool_ else part.astype(leaf.dtype, copy=False))
-        return jax.tree.unflatten(self.structure, out)
+            end = at + math.prod(leaf.shape)
+            parts.append((slice(at, end), leaf.shape, np.dtype(leaf.dtype)))
+            at = end
+        return tuple(parts)
+
+    def split(self, vector: Any) -> list[Any]:
+        """A vector, or a batch with the vector last, to the leaves; on the host or in a trace."""
+        out, batch = [], vector.shape[:-1]
+        for at, shape, dtype in self._parts:
+            part = vector[..., at].reshape(batch + shape)
+            if dtype != vector.dtype:
+                part = part != 0 if dtype == np.bool_ else part.astype(dtype)
+            out.append(part)
+        return out
+
+    def unpack(self, vector: Any) -> Any:
+        """A vector, or a batch with the vector last, to the tree; on the host or in a trace."""
+        return jax.tree.unflatten(self.structure, self.split(vector))

@@ -70,6 +70,10 @@ class Record(eqx.Module):
     seen: graph.Seen
 
 
+RECORD = jax.tree.structure(Record(*[0] * len(dataclasses.fields(Record))))
+"""A record whose leaves are its fields."""
+
+
 def init(params: graph.Params, rule: hard_fills.Params | None, *, config: Config) -> Loop:
     """Flat, nothing seen; without a rule no order is modelled."""
     return Loop(
@@ -128,16 +132,19 @@ def fold_frame(
     (pair, seen, told), filled = jax.lax.scan(row, (start, blank[0], blank[1]), frame)
     loop = Loop(pair[0], pair[1], state.deciding)
     loop, quotes = decide_row(params, loop, seen, told, config=config)
-    return loop, record(filled, quotes, loop.world, seen)
+    told = filled.lots, filled.lots_ticks
+    return loop, make_record(*told, quotes, *standing(loop.world), seen)
 
 
-def record(
-    filled: hard_fills.Filled, quotes: graph.Quotes, world: hard_fills.State, seen: graph.Seen
-) -> Record:
-    """What a frame, or a batch of them, leaves behind: fills by row, state after the decision."""
+def standing(world: hard_fills.State) -> tuple[Any, Any]:
+    """Ticks and lots of the orders that no cancel was sent for."""
     orders = world.orders
-    standing = orders.lots[..., 0, :].astype(orders.ticks.dtype)
-    return Record(filled.lots, filled.lots_ticks, quotes, orders.ticks[..., 0, :], standing, seen)
+    return orders.ticks[..., 0, :], orders.lots[..., 0, :].astype(orders.ticks.dtype)
+
+
+def make_record(*fields: Any) -> Record:
+    """A record of its fields, in order; a constructor's checks take longer than a decision."""
+    return jax.tree.unflatten(RECORD, fields)
 
 
 @ft.partial(jax.jit, static_argnames="config")

@@ -6,13 +6,14 @@ only known at run time: XLA then compiles the step into one kernel instead of hu
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from diffmm import execution
 from diffmm.core import Health, Packing
 from diffmm.simulation import hard_fills
 
@@ -36,6 +37,21 @@ class Row:
     def nonfinite(self) -> bool:
         """Whether the step was discarded."""
         return self.health.is_fatal
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do now; the rest stays packed, since unpacking it takes as long as deciding.
+
+    **Attributes:**
+
+    - `targets`, `health`: numpy leaves.
+    - `packed`: words of the program, what was seen, and the frame's fills.
+    """
+
+    targets: execution.Targets
+    health: int
+    packed: tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,6 +140,8 @@ class Stepper:
         self._seen, self._told = Packing.of(shapes[2]), Packing.of(shapes[3])
         self._last = np.zeros(self._seen.width + self._told.width, np.float32)
         self._filled = Packing.of(shapes[4])
+        quotes = self._decide.outputs.shapes[2]
+        self._targets = Packing.of(quotes.targets)
         self._frame: list[tuple[Sides, Sides]] = []
         self._rows, self._slots = config.frame_rows, config.layout.slots
         at = config.layout.views(np.arange(config.layout.width, dtype=np.float32))
@@ -145,29 +163,34 @@ class Stepper:
         health = Health(int(self._last[self._seen.width - 1]))
         return Row(lots, lots_ticks, health)
 
-    def decide(self) -> loop.Record:
-        """Evaluate the quotes at the last row; numpy leaves.
-
-        Where the orders are real nothing is said to stand: that is known after the gate.
-        """
-        return self._record(*self._decided())
-
-    def _decided(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """One decision as vectors: what the program said, what was seen, and the frame's fills."""
+    def decide(self) -> Decision:
+        """Evaluate the quotes at the last row."""
         out = self._decide(np.concatenate((self._params, self._world, self._deciding, self._last)))
         a = self._world.size
         self._world, self._deciding = out[:a], out[a : a + self._deciding.size]
         fills, self._frame = _padded(self._frame, self._rows), []
-        return out, self._last[: self._seen.width], fills
+        targets = self._targets.unpack(out[-self._targets.width - 1 : -1])
+        return Decision(targets, int(out[-1]), (out, self._last[: self._seen.width], fills))
 
-    def _record(self, out: np.ndarray, seen: np.ndarray, fills: np.ndarray) -> loop.Record:
-        """Vectors of one decision, or of many, to what they mean."""
+    def quotes(self, decision: Decision) -> graph.Quotes:
+        """All of what a decision was made of, numpy leaves."""
+        return self._decide.outputs.unpack(decision.packed[0])[2]
+
+    def record(self, decisions: Sequence[Decision]) -> loop.Record:
+        """Decisions stacked, as a replay leaves them.
+
+        Where the orders are real nothing is said to stand: that is known after the gate.
+        """
+        packed = zip(*(x.packed for x in decisions), strict=True)
+        out, seen, fills = (np.stack(x) for x in packed)
         world, _, quotes = self._decide.outputs.unpack(out)
-        told = hard_fills.Filled(fills[..., 0, :], fills[..., 1, :])
-        if world is not None:
-            return loop.record(told, quotes, world, self._seen.unpack(seen))
-        none = np.zeros((*out.shape[:-1], 2, self._slots), np.int32)
-        return loop.Record(told.lots, told.lots_ticks, quotes, none, none, self._seen.unpack(seen))
+        if world is None:
+            none = np.zeros((*out.shape[:-1], 2, self._slots), np.int32)
+            standing = none, none
+        else:
+            standing = loop.standing(world)
+        lots, lots_ticks = fills[..., 0, :], fills[..., 1, :]
+        return loop.make_record(lots, lots_ticks, quotes, *standing, self._seen.unpack(seen))
 
     def replay(self, frames: np.ndarray) -> loop.Record:
         """A whole tape, one step after the other; records are stacked, one a frame.
@@ -183,8 +206,8 @@ class Stepper:
         for frame in frames:
             for vector in frame[frame[:, self._is_valid] > 0]:
                 self.row(vector)
-            decided.append(self._decided())
-        return self._record(*(np.stack(x) for x in zip(*decided, strict=True)))
+            decided.append(self.decide())
+        return self.record(decided)
 
     def restart(self) -> None:
         """Forget what is believed; the next two-sided book starts it anew. Orders stay."""

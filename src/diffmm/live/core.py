@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from diffmm.engine.loop import Record
+from diffmm.engine.stepper import Decision
 from diffmm.market import AccountInputs, ASK, BID, Kind
 from diffmm.market.messages import NoticeKind
 from diffmm.venues.intake import gap, Intake
@@ -78,11 +78,10 @@ class Core(Quoter):
                 self._filled(side, lots, int(seen.lots_ticks[side]))
         return seen
 
-    def _on_decision(self, record: Record) -> Record:
-        quotes = record.quotes
-        intents = self.orders.decide(quotes.targets, quotes.surface)
-        self.write({**self._decision(record), "intents": intents})
-        return record
+    def _on_decision(self, decision: Decision) -> None:
+        surface = self.stepper.quotes(decision).surface
+        intents = self.orders.decide(decision.targets, surface)
+        self.write({**self._told(decision), "intents": intents})
 
     def _filled(self, side: int, lots: int, ticks: int) -> None:
         value = self._anchor * lots + self._tick * ticks

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from diffmm.engine.loop import Record
+from diffmm.engine.stepper import Decision
 from diffmm.execution.diff import Cancel, diff, Place
 from diffmm.market import AccountInputs, BID, Kind, own
 from diffmm.market.reports import FillReport, FundingReport
@@ -22,7 +22,7 @@ from .desk import Desk
 from .events import Act, Action, Send, Write
 from .gate import Denial, gate, Intended, Snapshot, Tokens, Working
 from .limits import Limits
-from .quoter import Quoter, Stepper
+from .quoter import Quoter, Standing, Stepper
 from .wire import Wire
 
 
@@ -191,14 +191,14 @@ class Dealer(Quoter):
             value = one.price * one.size
             self.ledger.on_fills(self._elapsed_ns, one.side, value, one.size, one.fee_1e8)
 
-    def _on_decision(self, record: Record) -> Record:
-        self.write(self._decision(record))
+    def _on_decision(self, decision: Decision) -> Standing:
+        self.write(self._told(decision))
         if self.may_open and self._is_present():
-            self._act_on(record)
-        return self._standing(record)
+            self._act_on(decision)
+        return self._stands(decision)
 
-    def _act_on(self, record: Record) -> None:
-        targets = record.quotes.targets
+    def _act_on(self, decision: Decision) -> None:
+        targets = decision.targets
         is_live = np.zeros(np.shape(targets.lots), bool)
         for at in self.slots:
             is_live[at] = True
@@ -261,14 +261,14 @@ class Dealer(Quoter):
             self.write({"t": "note", "ns": self.now_ns, **told})
             self.intake.encoder.note(mine)
 
-    def _standing(self, record: Record) -> Record:
-        """The decision with the orders that stand after it, by slot."""
-        ticks, lots = np.zeros_like(record.standing_ticks), np.zeros_like(record.standing_lots)
+    def _stands(self, decision: Decision) -> Standing:
+        """The orders that stand after a decision, by slot."""
+        ticks, lots = np.zeros_like(decision.targets.ticks), np.zeros_like(decision.targets.lots)
         for at, cloid in self.slots.items():
             order = self.desk.blotter.orders[cloid]
             ticks[at] = (order.price - self._anchor) // self._tick
             lots[at] = order.left
-        return dataclasses.replace(record, standing_ticks=ticks, standing_lots=lots)
+        return ticks, lots
 
     def _has_book(self) -> bool:
         return bool(self.intake.encoder.row.book.is_valid[:, 0].all())

@@ -7,13 +7,15 @@ modelled inside the step or real ones at a venue, is the business of who inherit
 
 import abc
 import collections
+from collections.abc import Sequence
 from typing import Any, Protocol
 
-import jax
 import numpy as np
 
 from diffmm.core.health import FATAL
-from diffmm.engine.loop import Record
+from diffmm.engine.graph import Quotes
+from diffmm.engine.loop import make_record, Record
+from diffmm.engine.stepper import Decision
 from diffmm.evaluation import Ledger
 from diffmm.market import AccountInputs, ASK, BID, Kind, Tape
 from diffmm.venues.intake import Intake
@@ -29,6 +31,8 @@ ODD = ("crossed_books", "one_sided_books", "gaps", "silences")
 MOST_KEPT = 100_000
 """Rows kept in memory: some hours. A run of days must not grow without end."""
 NONE = (0, 0)
+Standing = tuple[np.ndarray, np.ndarray]
+"""Ticks and lots of the orders that stand, by side and slot."""
 
 
 class Stepper(Protocol):
@@ -43,8 +47,16 @@ class Stepper(Protocol):
         """Fold one packed row and the real fills in it; its fills and its health."""
         ...
 
-    def decide(self) -> Record:
+    def decide(self) -> Decision:
         """Evaluate the quotes at the row just folded."""
+        ...
+
+    def record(self, decisions: Sequence[Decision]) -> Record:
+        """Decisions stacked, whole."""
+        ...
+
+    def quotes(self, decision: Decision) -> Quotes:
+        """One decision, whole."""
         ...
 
     def restart(self) -> None:
@@ -58,7 +70,7 @@ class Quoter(abc.ABC):
     **Attributes:**
 
     - `intake`, `account`, `stepper`: as given.
-    - `rows`, `records`: what the engine saw and decided, in order, up to a bound; the page is
+    - `rows`, `decisions`: what the engine saw and decided, in order, up to a bound; the page is
       made of them, and the journal holds the rest.
     - `row_count`: rows so far.
     - `faults`: what went wrong, by kind.
@@ -73,7 +85,8 @@ class Quoter(abc.ABC):
     def __init__(self, stepper: Stepper, intake: Intake, account: AccountInputs):
         self.intake, self.account, self.stepper = intake, account, stepper
         self.rows: list[np.ndarray] = []
-        self.records: list[Record] = []
+        self.decisions: list[Decision] = []
+        self._standing: list[Standing] = []
         self.row_count = 0
         self._is_kept = True
         self.faults: collections.Counter[str] = collections.Counter()
@@ -109,8 +122,8 @@ class Quoter(abc.ABC):
         """Fold a row."""
 
     @abc.abstractmethod
-    def _on_decision(self, record: Record) -> Record:
-        """Do what a decision asks for; the record of what then stands."""
+    def _on_decision(self, decision: Decision) -> Standing | None:
+        """Do what a decision asks for; what then stands, `None` where that is modelled."""
 
     def fault(self, kind: str, text: str) -> None:
         """Count and journal one fault."""
@@ -122,8 +135,12 @@ class Quoter(abc.ABC):
         return self.intake.tape(self.rows)
 
     def record(self) -> Record:
-        """All decisions, stacked."""
-        return jax.tree.map(lambda *x: np.stack(x), *self.records)
+        """All decisions, stacked, with the orders that stood after each."""
+        whole = self.stepper.record(self.decisions)
+        if not self._standing:
+            return whole
+        ticks, lots = (np.stack(x) for x in zip(*self._standing, strict=True))
+        return make_record(whole.lots, whole.lots_ticks, whole.quotes, ticks, lots, whole.seen)
 
     def _fold(self, rows: list[np.ndarray]) -> None:
         for name in ODD:
@@ -166,24 +183,26 @@ class Quoter(abc.ABC):
                 vector[index] = getattr(self.intake.encoder.row.orders, name)
 
     def _decide(self) -> None:
-        record = self.stepper.decide()
-        self._check("decision", int(record.quotes.health))
-        self.is_pulled = not bool(record.quotes.targets.is_valid)
-        record = self._on_decision(record)
+        decision = self.stepper.decide()
+        self._check("decision", int(decision.health))
+        self.is_pulled = not bool(decision.targets.is_valid)
+        standing = self._on_decision(decision)
         if self._is_kept:
-            self.records.append(record)
+            self.decisions.append(decision)
+            if standing is not None:
+                self._standing.append(standing)
             # Whole frames only: what is kept must be a tape of its own.
             self._is_kept = len(self.rows) < MOST_KEPT
 
-    def _decision(self, record: Record) -> dict[str, Any]:
+    def _told(self, decision: Decision) -> dict[str, Any]:
         """The targets, as the journal holds them."""
-        targets = record.quotes.targets
+        targets = decision.targets
         return {
             "t": "decision",
             "ns": self.now_ns,
             "row": self.row_count - 1,
             "is_valid": bool(targets.is_valid),
-            "health": int(record.quotes.health),
+            "health": int(decision.health),
             "ticks": targets.ticks.tolist(),
             "lots": targets.lots.tolist(),
             "keep": targets.keep.tolist(),

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from diffmm.engine.loop import Record
+from diffmm.engine.stepper import Decision
 from diffmm.market import AccountInputs, own
 from diffmm.venues.intake import Intake
 
@@ -81,7 +81,7 @@ class Rerun(Quoter):
 
     def __init__(self, stepper: Stepper, intake: Intake, account: AccountInputs):
         super().__init__(stepper, intake, account)
-        self._told: collections.deque[dict[str, Any]] = collections.deque()
+        self._inputs: collections.deque[dict[str, Any]] = collections.deque()
         self._decisions = self._same = self._apart = self._missing = 0
 
     @property
@@ -91,9 +91,9 @@ class Rerun(Quoter):
 
     def run(self, records: Iterable[dict[str, Any]]) -> Agreement:
         """Every input of the journal."""
-        self._told.extend(x for x in records if x["t"] in INPUTS)
-        while self._told:
-            one = self._told.popleft()
+        self._inputs.extend(x for x in records if x["t"] in INPUTS)
+        while self._inputs:
+            one = self._inputs.popleft()
             self.now_ns = max(self.now_ns, one.get("ns", 0))
             if one["t"] == "line":
                 self._fold(self.intake.on_line(one["ns"], one["raw"])[0])
@@ -126,23 +126,22 @@ class Rerun(Quoter):
         self._patch(vector)
         return self.stepper.row(vector)
 
-    def _on_decision(self, record: Record) -> Record:
-        if self._told and self._told[0]["t"] == "decision":
-            self._compare(record, self._told.popleft())
+    def _on_decision(self, decision: Decision) -> None:
+        if self._inputs and self._inputs[0]["t"] == "decision":
+            self._compare(decision, self._inputs.popleft())
         else:
             self._missing += 1
         self._noted()
-        return record
 
     def _noted(self) -> None:
         """What was sent at this very row stands in the next one."""
-        while self._told and self._told[0]["t"] == "note":
-            if self._told[0]["row"] != self.row_count - 1:
+        while self._inputs and self._inputs[0]["t"] == "note":
+            if self._inputs[0]["row"] != self.row_count - 1:
                 return
-            self.intake.encoder.note(_changes(self._told.popleft()))
+            self.intake.encoder.note(_changes(self._inputs.popleft()))
 
-    def _compare(self, record: Record, told: dict[str, Any]) -> None:
-        targets = record.quotes.targets
+    def _compare(self, decision: Decision, told: dict[str, Any]) -> None:
+        targets = decision.targets
         lots, other = np.asarray(targets.lots), np.array(told["lots"])
         # An empty slot has no price.
         ticks = np.where(lots > 0, np.asarray(targets.ticks), 0)

@@ -1,12 +1,14 @@
 """How long the compiled programs take, beside a trivial one in the same process."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from diffmm.engine.graph import Quotes
 from diffmm.engine.loop import Record
+from diffmm.engine.stepper import Decision
 
 
 QUANTILES = {"p50": 0.5, "p99": 0.99}
@@ -53,10 +55,18 @@ class Timed:
         """Fold one packed row."""
         return self._stopwatch.time("observe", self._stepper.row, *args)
 
-    def decide(self) -> Record:
+    def decide(self) -> Decision:
         """Evaluate the quotes at the row just folded."""
         self._stopwatch.time("trivial", self._stepper.trivial)
         return self._stopwatch.time("decide", self._stepper.decide)
+
+    def quotes(self, decision: Decision) -> Quotes:
+        """One decision, whole."""
+        return self._stepper.quotes(decision)
+
+    def record(self, decisions: Sequence[Decision]) -> Record:
+        """Decisions stacked, whole."""
+        return self._stepper.record(decisions)
 
     def restart(self) -> None:
         """Forget the belief."""
