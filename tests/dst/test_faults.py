@@ -31,7 +31,7 @@ def test_no_invariant_breaks_in_minutes_of_faults(seed):
     assert outcome.seen["fills"] > 0
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", range(100, 100 + HOURS))
 def test_no_invariant_breaks_in_an_hour_of_faults_and_it_heals(seed):

@@ -5,6 +5,7 @@ Integers are ticks from the anchor and small enums, so float32 holds them exactl
 
 import dataclasses
 import functools as ft
+import types
 from typing import Any
 
 import jax
@@ -75,14 +76,21 @@ class Layout:
         """Length of the vector."""
         return self.packing.width
 
-    def views(self, vector: np.ndarray) -> Event:
-        """The same memory as an Event of float32 views, for writing."""
-        leaves, tree = jax.tree.flatten(self.blank)
-        out, at = [], 0
-        for leaf in leaves:
-            out.append(vector[at : at + leaf.size].reshape(leaf.shape))
-            at += leaf.size
-        return jax.tree.unflatten(tree, out)
+    def views(self, vector: np.ndarray) -> Any:
+        """The same memory as float32 views by an Event's names, for writing.
+
+        Plain names: an Event's own attributes take longer to find than a number to write.
+        """
+        ends = iter(np.cumsum([x.size for x in self.packing.leaves]).tolist())
+
+        def named(tree: Any) -> Any:
+            if not dataclasses.is_dataclass(tree):
+                end = next(ends)
+                return vector[end - tree.size : end].reshape(tree.shape)
+            fields = dataclasses.fields(tree)
+            return types.SimpleNamespace(**{x.name: named(getattr(tree, x.name)) for x in fields})
+
+        return named(self.blank)
 
     def unpack(self, vector: Any) -> Event:
         """A vector (or a batch, last axis) to an Event of the right dtypes, inside a trace too."""
