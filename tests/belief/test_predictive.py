@@ -27,6 +27,7 @@ def ahead(horizon_s=1.0, v=(0.3, 0.5), var=(0.04, 0.09), weight=(0.7, 0.3), **va
         "fair_bp": jnp.dot(jnp.array(v), jnp.array(weight)),
         "move_rate": jnp.float64(0.6),
         "horizon_s": jnp.float64(horizon_s),
+        "scale": jnp.float64(1.0),
     } | {name: jnp.asarray(x, jnp.float64) for name, x in values.items()}
     return predictive.mid_ahead(core.defaults(predictive.Params, jnp.float64), **given)
 

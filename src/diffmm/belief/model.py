@@ -27,7 +27,7 @@ from diffmm.core import (
 from diffmm.features import Features, OBSERVATIONS
 from diffmm.market import ASK, BID, Event, SIDE_SIGN
 
-from . import dynamics, glosten_milgrom, imm, predictive, reach
+from . import consistency, dynamics, glosten_milgrom, imm, predictive, reach
 from .dynamics import INFORMED, LOG_SIGMA, MU, V
 from .gaussian import condition, Gaussian, measure
 
@@ -63,6 +63,7 @@ class Params(eqx.Module):
     dynamics: dynamics.Params
     reach: reach.Params
     predictive: predictive.Params
+    consistency: consistency.Params
     exit_rate: Float[Array, "modes"] = param(POSITIVE, (0.01, 0.03, 0.05), unit="1/s")
     tail: Float[Array, ""] = param(POSITIVE, 5.0)
     signal_noise: Float[Array, ""] = param(POSITIVE, 0.3)
@@ -76,6 +77,7 @@ class State(eqx.Module):
     modes: Gaussian
     log_mode: Float[Array, "modes"]
     has_started: Bool[Array, ""]
+    scored: consistency.State
 
 
 class Belief(eqx.Module):
@@ -90,6 +92,7 @@ class Belief(eqx.Module):
     - `mode_sigma_bp`: expected volatility of each mode, bp per sqrt(s).
     - `age_s`: of the newest information.
     - `drift_rate`: reversion of mu, for `E[V at t + T]`.
+    - `log_scale`: logs of what predictive variances must be multiplied by, at each horizon.
     - `informed`: probability that the next taker of typical size is informed.
     - `nis`: normalised innovation squared of the fair-value observation, mixed.
     - `log_score`: log likelihood of this event's observations and fills.
@@ -105,6 +108,7 @@ class Belief(eqx.Module):
     mode_sigma_bp: Float[Array, "modes"]
     age_s: Float[Array, ""]
     drift_rate: Float[Array, ""]
+    log_scale: Float[Array, "horizons"]
     informed: Float[Array, ""]
     nis: Float[Array, ""]
     log_score: Float[Array, ""]
@@ -128,7 +132,8 @@ def init(params: Params, *, config: Config) -> State:
     eye = jnp.eye(4, dtype=one.dtype)
     mean = jnp.zeros((n, 4), one.dtype)
     modes = Gaussian(mean, jnp.stack([eye] * n))
-    return State(modes, jnp.full((n,), -jnp.log(n), one.dtype), jnp.array(False))
+    scored = consistency.init(params.consistency)
+    return State(modes, jnp.full((n,), -jnp.log(n), one.dtype), jnp.array(False), scored)
 
 
 def update(
@@ -138,7 +143,7 @@ def update(
     event, seen = inputs
     had = state.has_started & ~event.restart
     started = had | seen.has_book
-    fresh = where(had, state, _start(params, seen, config))
+    fresh = where(had, state, _start(params, state.scored, seen, config))
     modes = Gaussian(fresh.modes.mean.at[:, V].add(event.shift_bp), fresh.modes.root)
     generator = _generator(params, config)
     modes, log_mode = imm.mix(modes, fresh.log_mode, small.transition(generator, event.dt_s))
@@ -147,7 +152,11 @@ def update(
     if config.fills:
         modes, log_fills = _take_fills(params, modes, event, seen)
         joint = joint + log_fills
-    new = State(modes, numerics.log_normalise(joint), started)
+    scored = consistency.score(
+        params.consistency, fresh.scored, event.dt_s, event.shift_bp, seen.is_flowing
+    )
+    new = State(modes, numerics.log_normalise(joint), started, scored)
+    new = dataclasses.replace(new, scored=_renewed(params, new, seen, config))
     new = where(event.is_valid & (started | event.restart), new, state)
     log_score = jax.nn.logsumexp(joint)
     nis = jnp.sum(jnp.exp(new.log_mode) * nis)
@@ -180,6 +189,7 @@ def mid_ahead(
     params: Params, told: Belief, seen: Features, horizon_s: Float[Array, ""]
 ) -> predictive.Predictive:
     """Distribution of the change of the mid from the newest one to `horizon_s` after now."""
+    ahead_s = horizon_s + told.age_s
     return predictive.mid_ahead(
         params.predictive,
         told.mode_mean,
@@ -190,11 +200,45 @@ def mid_ahead(
         seen.mid_bp,
         seen.fair_bp,
         seen.move_rate,
-        horizon_s + told.age_s,
+        ahead_s,
+        consistency.at(told.log_scale, ahead_s),
     )
 
 
-def _start(params: Params, seen: Features, config: Config) -> State:
+def _renewed(params: Params, state: State, seen: Features, config: Config) -> consistency.State:
+    """Forecasts that are due are made anew from this belief, their variances as it has them."""
+    var, sigma = _by_mode(params, state, config)
+
+    def ahead(horizon_s):
+        return predictive.mid_ahead(
+            params.predictive,
+            state.modes.mean,
+            var,
+            state.log_mode,
+            sigma,
+            params.dynamics.drift_rate,
+            seen.mid_bp,
+            seen.fair_bp,
+            seen.move_rate,
+            horizon_s,
+            jnp.ones_like(horizon_s),
+        )
+
+    made = jax.vmap(ahead)(jnp.asarray(consistency.HORIZONS_S, params.tail.dtype))
+    mean, var = jax.vmap(lambda x: (x.mean, x.var))(made)
+    return consistency.renew(state.scored, mean, var, seen.mid_bp)
+
+
+def _by_mode(
+    params: Params, state: State, config: Config
+) -> tuple[Float[Array, "modes"], Float[Array, "modes"]]:
+    """Variance of V, and the expected volatility, in each mode."""
+    var = jnp.sum(state.modes.root**2, axis=2)
+    scale = params.dynamics.sigma_scale[: config.modes]
+    return var[:, V], scale * jnp.exp(state.modes.mean[:, LOG_SIGMA] + var[:, LOG_SIGMA] / 2)
+
+
+def _start(params: Params, scored: consistency.State, seen: Features, config: Config) -> State:
     """A first belief from the first book: V at the fair value, scale from the features."""
     one = jnp.ones_like(params.tail)
     mean = jnp.stack(
@@ -210,7 +254,7 @@ def _start(params: Params, seen: Features, config: Config) -> State:
     )
     n = config.modes
     modes = Gaussian(jnp.stack([mean] * n), jnp.stack([jnp.diag(sd)] * n))
-    return State(modes, jnp.full((n,), -jnp.log(n), one.dtype), jnp.array(True))
+    return State(modes, jnp.full((n,), -jnp.log(n), one.dtype), jnp.array(True), scored)
 
 
 def _generator(params: Params, config: Config) -> Float[Array, "modes modes"]:
@@ -303,19 +347,18 @@ def _belief(
     config: Config,
 ) -> Belief:
     mean, cov = imm.moments(state.modes, state.log_mode)
-    var = jnp.sum(state.modes.root**2, axis=2)
-    scale = params.dynamics.sigma_scale[: config.modes]
-    sigma = scale * jnp.exp(state.modes.mean[:, LOG_SIGMA] + var[:, LOG_SIGMA] / 2)
+    var, sigma = _by_mode(params, state, config)
     healthy = all_finite((mean, cov, state.log_mode))
     return Belief(
         mean=mean,
         cov=cov,
         log_mode=state.log_mode,
         mode_mean=state.modes.mean,
-        mode_var=var[:, V],
+        mode_var=var,
         mode_sigma_bp=sigma,
         age_s=event.age_s,
         drift_rate=params.dynamics.drift_rate,
+        log_scale=consistency.log_scale(params.consistency, state.scored),
         informed=informed_share(
             params, mean[INFORMED], cov[INFORMED, INFORMED], jnp.zeros_like(log_score)
         ),

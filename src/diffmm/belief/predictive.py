@@ -4,7 +4,7 @@ The mid relaxes to fair value while that diffuses; it lives on a grid and often 
 
     a(h)   = 1 - exp(-h / tau),   d_j = (1 - w) (fair - mid) + w (V_j - mid)
     M_j    = d_j a(h) + mu_j (1 - exp(-theta h)) / theta
-    S2_j   = a(h)^2 (P_j + k^2 d_j^2) + sigma_j^2 (h - l tau a(h))
+    S2_j   = s [a(h)^2 (P_j + k^2 d_j^2) + sigma_j^2 (h - l tau a(h))]
     move   = sigmoid(e log(lambda h) + b + c |d| / sigma)
 
 The filter's V lags the book by about half a second, because it must remember what our fills said;
@@ -12,7 +12,7 @@ The filter's V lags the book by about half a second, because it must remember wh
 
 With probability `1 - move` the mid is unchanged; else it is `N(M_j / move, S2_j / move)` in mode j:
 the mean of the whole is M, its variance S2 plus what the chance of staying adds. `k` is there
-because how far the mid follows through differs between regimes.
+because how far the mid follows through differs between regimes; `s` is measured (`consistency`).
 Source: ours; the relaxation and the odds of a move from regressions on recorded tapes.
 """
 
@@ -100,6 +100,7 @@ def mid_ahead(
     fair_bp: Float[Array, ""],
     move_rate: Float[Array, ""],
     horizon_s: Float[Array, ""],
+    scale: Float[Array, ""],
 ) -> Predictive:
     """The mid `horizon_s` after the newest information, given the belief then.
 
@@ -114,6 +115,7 @@ def mid_ahead(
         fair_bp: fair value by the newest book.
         move_rate: lambda, changes of the sampled mid per second.
         horizon_s: from the newest information on; its measured age counts as horizon.
+        scale: s, by which variances at this horizon have been off of late.
     """
     reach = -jnp.expm1(-horizon_s / params.relaxation_s)
     share = params.filter_share
@@ -122,7 +124,7 @@ def mid_ahead(
     mean = reach * away + drift
     late_s = horizon_s - params.lag_share * params.relaxation_s * reach
     through = mode_var + (params.follow_through_sd * away) ** 2
-    var = reach**2 * through + mode_sigma_bp**2 * late_s
+    var = scale * (reach**2 * through + mode_sigma_bp**2 * late_s)
     weight = jnp.exp(log_mode)
     scale = jnp.sqrt(jnp.sum(weight * mode_sigma_bp**2)) + jnp.finfo(mid_bp.dtype).eps
     pull = jnp.abs(jnp.sum(weight * away)) / scale

@@ -134,6 +134,7 @@ class Features(eqx.Module):
     - `arrival_rate`: takers per second that would reach our quote on each side.
     - `trade_usd`: mean notional of a taker's print.
     - `volume_usd_s`: traded notional per second.
+    - `is_flowing`: whether the feed has spoken all the time since the last row.
     """
 
     z: Float[Array, "observations"]
@@ -148,6 +149,7 @@ class Features(eqx.Module):
     trade_usd: Float[Array, ""]
     volume_usd_s: Float[Array, ""]
     has_book: Bool[Array, ""]
+    is_flowing: Bool[Array, ""]
 
 
 def init(params: Params, *, config: Config) -> State:
@@ -383,6 +385,7 @@ def _features(params: Params, state: State, event: Event, at: Touch) -> Features
         trade_usd=trade_usd,
         volume_usd_s=trade_usd * jnp.sum(base),
         has_book=at.has_book & event.is_valid,
+        is_flowing=state.is_flowing & (event.dt_s < params.freeze_s),
     )
 
 

@@ -8,7 +8,6 @@ import functools as ft
 import types
 from typing import Any
 
-import jax
 import numpy as np
 
 from diffmm.core import Packing
