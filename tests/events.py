@@ -81,6 +81,7 @@ def stream(n=50, seed=0, levels=LEVELS, slots=SLOTS, dtype=np.float32, wake_ever
             "ahead_usd": f(side(usd)),
             "age_s": f(np.ones((n, 2, slots))),
             "is_live": np.ones((n, 2, slots), bool),
+            "is_resting": np.ones((n, 2, slots), bool),
         },
         "account": {
             "position_usd": f(rng.normal(0, 2000, n)),

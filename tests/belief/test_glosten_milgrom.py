@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import integrate, optimize, stats
 
-from diffmm.belief.glosten_milgrom import posterior
+from diffmm.belief.glosten_milgrom import passed, posterior
 
 
 @pytest.fixture(autouse=True)
@@ -142,3 +142,56 @@ def test_a_fill_that_nobody_could_have_made_says_nothing_and_has_a_gradient():
         value, slope = jax.value_and_grad(moment)(jnp.float32(5e3))
     assert float(value) == pytest.approx(0.2)
     assert np.isfinite(slope)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_taker_who_stops_short_gives_the_other_outcome_of_the_same_draw(seed):
+    """Mean and variance by the law of total probability: prior = filled or not filled."""
+    rng = np.random.default_rng(seed)
+    mean, sd, noise = rng.normal(), rng.uniform(0.3, 2), rng.uniform(0.2, 1.5)
+    price, sign = mean + rng.normal(), rng.choice([-1.0, 1.0])
+    informed, reach = rng.uniform(0.05, 0.9), rng.uniform(0.05, 0.9)
+    given = [jnp.float64(x) for x in (mean, sd**2, price, sign, informed, reach)]
+    hit = posterior(*given, jnp.float64(noise))
+    miss = passed(*given, jnp.float64(1.0), jnp.float64(noise))
+    assert float(hit.likelihood + miss.likelihood) == pytest.approx(1, abs=1e-9)
+    both = [(float(x.likelihood), float(x.mean_bp), float(x.var_bp2)) for x in (hit, miss)]
+    assert sum(p * m for p, m, _ in both) == pytest.approx(mean, abs=1e-9)
+    square = sum(p * (v + m**2) for p, m, v in both)
+    assert square == pytest.approx(sd**2 + mean**2, rel=1e-9)
+
+
+CASES = {"absent": None, "at the front": (0.4, 1.0), "behind a queue": (0.1, 0.5)}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_after_one_informed_taker_v_is_where_the_posterior_says(case):
+    """`model.md`, section 2: with our quote absent, resting, and resting behind a queue.
+
+    A taker comes, informed or not, and fills us or stops short; V drawn from what we then believe
+    and the true V must be alike. Nearly half of those that get to us know more.
+    """
+    n, pi, noise = 200_000, 0.3, 0.4
+    rng = np.random.default_rng(7)
+    price = 0.8
+    v = rng.normal(size=n)
+    means, variances = np.zeros(n), np.ones(n)
+    if CASES[case] is not None:
+        u, g = CASES[case]
+        knows = rng.uniform(size=n) < pi
+        wants = v + noise * rng.normal(size=n) > price
+        gets = np.where(knows, wants & (rng.uniform(size=n) < g), rng.uniform(size=n) < u)
+        one = [jnp.float64(x) for x in (0, 1, price, 1)]
+        # An informed taker gets through the queue with chance g: the mixture that fills us.
+        share = pi * g / (pi * g + 1 - pi)
+        hit = posterior(*one, *[jnp.float64(x) for x in (share, u, noise)])
+        miss = passed(*one, *[jnp.float64(x) for x in (pi, u, g, noise)])
+        means = np.where(gets, hit.mean_bp, miss.mean_bp)
+        variances = np.where(gets, hit.var_bp2, miss.var_bp2)
+        blind = stats.kstest(v[gets], "norm").statistic
+        assert blind > 0.1, "a fill that is not evidence must show"
+        assert stats.kstest(v[~gets], "norm").statistic > 0.02, "nor one that did not come"
+    places = stats.norm.cdf((v - means) / np.sqrt(variances))
+    assert ((v - means) ** 2 / variances).mean() == pytest.approx(1, abs=0.015)
+    # Two moments of a mixture are kept, so the law is not exactly uniform.
+    assert stats.kstest(places, "uniform").statistic < 0.015

@@ -155,3 +155,38 @@ def test_drift_enters_the_expectation_at_a_horizon_and_only_there():
     horizon, rate = 60.0, float(told.drift_rate)
     expected = told.mean[belief.V] + told.mean[belief.MU] * (1 - np.exp(-rate * horizon)) / rate
     np.testing.assert_allclose(told.expected_v(jnp.float64(horizon)), expected, rtol=1e-12)
+
+
+def with_print(given, side, *, is_resting, away_bp=0.5):
+    """A taker on one side stops at the touch; our only order stands `away_bp` beyond it."""
+    event, sign = given[-1], 1 if side == market.ASK else -1
+    touch = event.book.price_bp[side, 0]
+    none = jnp.zeros_like(event.orders.is_live)
+    mine = none.at[side, 0].set(True)
+    return [
+        *given[:-1],
+        bundles.replace(
+            event,
+            kind=jnp.int32(market.Kind.TRADE),
+            trade__sign=jnp.full_like(event.trade.sign, sign),
+            trade__usd=jnp.full_like(event.trade.usd, 500.0),
+            trade__price_bp=touch,
+            orders__price_bp=jnp.full_like(event.orders.price_bp, touch + sign * away_bp),
+            orders__ahead_usd=0 * event.orders.ahead_usd,
+            orders__is_live=mine,
+            orders__is_resting=mine if is_resting else none,
+        ),
+    ]
+
+
+@pytest.mark.parametrize(("side", "sign"), [(market.BID, -1), (market.ASK, 1)])
+def test_a_taker_who_stops_short_of_us_is_evidence_only_while_our_order_is_known_to_rest(
+    side, sign
+):
+    v = lambda **k: float(run(with_print(rows(), side, **k))[-1][1].mean[belief.V])
+    unknown = v(is_resting=False)
+    assert sign * (v(is_resting=True) - unknown) < -1e-6
+    assert sign * (v(is_resting=True) - unknown) < sign * (
+        v(is_resting=True, away_bp=5.0) - unknown
+    ), "farther out it says less"
+    assert v(is_resting=True, away_bp=-0.5) == unknown, "a print at our price or beyond fills us"

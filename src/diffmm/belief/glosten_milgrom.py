@@ -8,6 +8,10 @@ probability `u`, which falls with depth and queue. For `V ~ N(m, P)`:
     Z    = (1 - pi) u + pi Phi(z),  z = s (m - a) / D,  D = sqrt(P + s_n^2),  r = pi phi(z) / Z
     m'   = m + s (P / D) r,   P' = P - (P / D)^2 r (z + r)
 
+A taker who is seen to stop short of a quote of ours that rests is the other outcome of the same
+draw: `1 - (1 - pi) u - pi g Phi(s (V - a) / s_n)`, where g is the chance that the queue in front of
+us would not have stopped an informed one.
+
 Source: Glosten & Milgrom (1985); Gaussian form derived here, tested against quadrature. The
 variance may rise.
 """
@@ -67,3 +71,34 @@ def posterior(
         mean_bp + sign * gain * ratio,
         var_bp2 - gain**2 * ratio * (z + ratio),
     )
+
+
+def passed(
+    mean_bp: Float[Array, "*#s"],
+    var_bp2: Float[Array, "*#s"],
+    price_bp: Float[Array, "*#s"],
+    sign: Float[Array, "*#s"],
+    informed: Float[Array, "*#s"],
+    reach: Float[Array, "*#s"],
+    through: Float[Array, "*#s"],
+    signal_noise_bp: Float[Array, "*#s"],
+) -> FillPosterior:
+    """Moments of V given that a taker came on the quote's side and stopped short of it.
+
+    Args:
+        mean_bp: prior mean m.
+        var_bp2: prior variance P.
+        price_bp: our price a.
+        sign: s, +1 for our ask.
+        informed: pi in `[0, 1]`.
+        reach: u in `[0, 1]`, as in `posterior`.
+        through: g in `[0, 1]`, probability that an informed taker gets through the queue before us.
+        signal_noise_bp: s_n > 0.
+    """
+    # 1 - pi g Phi(x) is (1 - pi g) + pi g Phi(-x): the other side's mixture, and never zero.
+    other = (1 - informed) * (1 - reach) + informed * (1 - through)
+    total = other + informed * through
+    share = informed * through / total
+    one = jnp.ones_like(share)
+    found = posterior(mean_bp, var_bp2, price_bp, -sign, share, one, signal_noise_bp)
+    return FillPosterior(found.likelihood * total, found.mean_bp, found.var_bp2)

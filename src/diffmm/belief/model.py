@@ -6,6 +6,7 @@ fills as Glosten-Milgrom evidence, weigh the modes by what they predicted.
 
 import dataclasses
 import functools as ft
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
@@ -290,42 +291,21 @@ def _take_fills(
     params: Params, modes: Gaussian, event: Event, seen: Features
 ) -> tuple[Gaussian, Float[Array, "modes"]]:
     unit = depth_unit_bp(params, seen, event.rules.tick_bp)
+    unit = jnp.where(unit > 0, unit, 1.0)
+    trade = jnp.where(seen.trade_usd > 0, seen.trade_usd, 1.0)
+    noise = params.signal_noise * unit
 
     def side(modes, which):
         price, usd = event.fill.price_bp[which], event.fill.usd[which]
-        was_filled = usd > 0
         sign = jnp.asarray(SIDE_SIGN, price.dtype)[which]
-        safe_unit = jnp.where(unit > 0, unit, 1.0)
-        trade = jnp.where(seen.trade_usd > 0, seen.trade_usd, 1.0)
 
         def mode(g):
             depth = sign * (price - g.mean[V])
-            log_u = reach.log_reach(
-                params.reach, depth, event.fill.depth_usd[which], safe_unit, trade
-            )
+            log_u = reach.log_reach(params.reach, depth, event.fill.depth_usd[which], unit, trade)
             fill = lambda pi: glosten_milgrom.posterior(
-                g.mean[V],
-                g.var(V),
-                price,
-                sign,
-                pi,
-                jnp.exp(log_u) / 2,
-                params.signal_noise * safe_unit,
+                g.mean[V], g.var(V), price, sign, pi, jnp.exp(log_u) / 2, noise
             )
-            tilt = params.informed_size * jnp.log1p(usd / trade)
-            sd = jnp.sqrt(g.var(INFORMED))
-            logits = [g.mean[INFORMED] + x * sd for x in NODES]
-            shares = [jax.nn.sigmoid(x + tilt) for x in logits]
-            logs = [jnp.log(w * fill(pi).likelihood) for w, pi in zip(WEIGHTS, shares, strict=True)]
-            log_total = jax.nn.logsumexp(jnp.stack(logs))
-            weights = [jnp.exp(x - log_total) for x in logs]
-            # The likelihood is linear in pi, so V's moments need its mean only.
-            v = fill(sum(w * pi for w, pi in zip(WEIGHTS, shares, strict=True)))
-            mean = sum(w * x for w, x in zip(weights, logits, strict=True))
-            var = sum(w * (x - mean) ** 2 for w, x in zip(weights, logits, strict=True))
-            new = condition(g, V, v.mean_bp, v.var_bp2)
-            new = condition(new, INFORMED, mean, var)
-            return where(was_filled, new, g), jnp.where(was_filled, log_total, 0.0)
+            return _take(params, g, fill, usd / trade, usd > 0)
 
         return jax.vmap(mode)(modes)
 
@@ -335,7 +315,53 @@ def _take_fills(
     first = jnp.where(depth[ASK] < depth[BID], ASK, BID)
     modes, log_first = side(modes, first)
     modes, log_second = side(modes, BID + ASK - first)
-    return modes, log_first + log_second
+
+    # A print that stopped short of our nearest order on its side: the fill that did not come.
+    which = jnp.where(event.trade.sign > 0, ASK, BID)
+    sign = jnp.sign(event.trade.sign)
+    mine = jax.tree.map(lambda x: x[which], event.orders)
+    away = jnp.where(mine.is_resting, sign * mine.price_bp, jnp.inf)
+    nearest = jnp.min(away)
+    stopped = (event.trade.usd > 0) & (sign * event.trade.price_bp < nearest)
+    stopped = stopped & jnp.isfinite(nearest)
+    price = jnp.where(stopped, sign * nearest, seen.fair_bp)
+    ahead = jnp.sum(jnp.where(mine.is_resting & (away == nearest), mine.ahead_usd, 0.0))
+
+    def mode(g):
+        depth = sign * (price - g.mean[V])
+        log_u = reach.log_reach(params.reach, depth, ahead, unit, trade)
+        log_g = reach.log_reach(params.reach, jnp.zeros_like(depth), ahead, unit, trade)
+        none = lambda pi: glosten_milgrom.passed(
+            g.mean[V], g.var(V), price, sign, pi, jnp.exp(log_u) / 2, jnp.exp(log_g), noise
+        )
+        return _take(params, g, none, event.trade.usd / trade, stopped)
+
+    modes, log_passed = jax.vmap(mode)(modes)
+    return modes, log_first + log_second + log_passed
+
+
+def _take(
+    params: Params,
+    g: Gaussian,
+    given: Callable[[Float[Array, ""]], glosten_milgrom.FillPosterior],
+    size: Float[Array, ""],
+    happened: Bool[Array, ""],
+) -> tuple[Gaussian, Float[Array, ""]]:
+    """One mode after what a taker of `size` mean prints did, and the log likelihood of that."""
+    tilt = params.informed_size * jnp.log1p(size)
+    sd = jnp.sqrt(g.var(INFORMED))
+    logits = [g.mean[INFORMED] + x * sd for x in NODES]
+    shares = [jax.nn.sigmoid(x + tilt) for x in logits]
+    logs = [jnp.log(w * given(pi).likelihood) for w, pi in zip(WEIGHTS, shares, strict=True)]
+    log_total = jax.nn.logsumexp(jnp.stack(logs))
+    weights = [jnp.exp(x - log_total) for x in logs]
+    # The likelihood is linear in pi, so V's moments need its mean only.
+    v = given(sum(w * pi for w, pi in zip(WEIGHTS, shares, strict=True)))
+    mean = sum(w * x for w, x in zip(weights, logits, strict=True))
+    var = sum(w * (x - mean) ** 2 for w, x in zip(weights, logits, strict=True))
+    new = condition(g, V, v.mean_bp, v.var_bp2)
+    new = condition(new, INFORMED, mean, var)
+    return where(happened, new, g), jnp.where(happened, log_total, 0.0)
 
 
 def _belief(

@@ -178,7 +178,7 @@ class Quoter(abc.ABC):
         A row from before the anchor moved keeps what it says; nothing is decided on it.
         """
         if self._is_present():
-            for name in ("ticks", "price_bp", "usd", "ahead_usd", "age_s", "is_live"):
+            for name in vars(self._at.orders):
                 index = getattr(self._at.orders, name).astype(int)
                 vector[index] = getattr(self.intake.encoder.row.orders, name)
 

@@ -443,7 +443,8 @@ class Encoder:
         if not orders.is_live.any() and not self.standing.orders:
             return
         before = np.where(orders.is_live > 0, orders.age_s, 0.0)
-        for field in (orders.is_live, orders.usd, orders.ahead_usd, orders.age_s):
+        for name in ("is_live", "is_resting", "usd", "ahead_usd", "age_s"):
+            field = getattr(orders, name)
             field[...] = 0
         lot = float(self.row.rules.lot_usd)
         for order in self.standing.in_slots():
@@ -456,6 +457,7 @@ class Encoder:
             )
             in_front = float((book.usd[order.side] * book.is_valid[order.side])[better].sum())
             orders.is_live[at], orders.ticks[at] = 1, ticks
+            orders.is_resting[at] = order.rested_ms is not None
             orders.price_bp[at], orders.usd[at] = self._bp(order.price), order.size * lot
             orders.ahead_usd[at] = in_front + order.ahead * lot
             orders.age_s[at] = before[at] if order.is_told else 0.0

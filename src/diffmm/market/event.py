@@ -95,7 +95,10 @@ class Fill(eqx.Module):
 
 
 class Orders(eqx.Module):
-    """Our orders by slot, in flight or resting, without those whose cancel has been sent."""
+    """Our orders by slot, in flight or resting, without those whose cancel has been sent.
+
+    `is_resting` is what the venue has confirmed; `is_live` counts what is on its way too.
+    """
 
     ticks: Int32[Array, "side slots"]
     price_bp: Float[Array, "side slots"]
@@ -103,6 +106,7 @@ class Orders(eqx.Module):
     ahead_usd: Float[Array, "side slots"]
     age_s: Float[Array, "side slots"]
     is_live: Bool[Array, "side slots"]
+    is_resting: Bool[Array, "side slots"]
 
 
 class Account(eqx.Module):

@@ -201,6 +201,7 @@ def _visible(o: Resting, event: Event) -> Orders:
         ahead_usd=ahead[:, 0],
         age_s=o.placed_s[:, 0],
         is_live=o.lots[:, 0] > 0,
+        is_resting=(o.lots[:, 0] > 0) & o.has_arrived[:, 0],
     )
 
 
