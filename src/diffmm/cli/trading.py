@@ -20,6 +20,8 @@ from .stopping import Stopper
 LATCHED, LOCKED = 4, 8
 """Exit codes; the core's own are beside them."""
 NS = 1_000_000_000
+FLATTEN_NS = 20 * NS
+"""How long a stop tries to close the position, where it is asked to."""
 MAINNET = "https://api.hyperliquid.xyz"
 TESTNET = "https://api.hyperliquid-testnet.xyz"
 REQUEST_PRICE = "allocation.message_usd=0.0005"
@@ -34,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--limits", metavar="FILE", help="TOML with a [limits] table; live requires it")
     add("--account", metavar="ADDRESS", help="live: of the master, where an agent's key signs")
     add("--venue-budget", type=seconds, default=30.0, metavar="TIME", help="without the venue")
+    add("--flatten", action="store_true", help="a stop closes the position too")
     add("--no-watchdog", action="store_true", help="no process that cancels when this one dies")
 
 
@@ -228,6 +231,7 @@ class Run:
             config=assemble.Config(
                 venue_ns=round(args.venue_budget * NS),
                 for_ns=None if args.for_s is None else round(args.for_s * NS),
+                flatten_ns=FLATTEN_NS if args.flatten else 0,
             ),
         )
 

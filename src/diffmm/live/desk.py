@@ -70,9 +70,19 @@ class Desk:
         return self._ids
 
     def place(
-        self, wanted: Sequence[tuple[int, Intended]], now_ns: int, venue_ms: int, epoch: int | None
+        self,
+        wanted: Sequence[tuple[int | None, Intended]],
+        now_ns: int,
+        venue_ms: int,
+        epoch: int | None,
+        *,
+        closes: bool = False,
     ) -> list[Action]:
-        """Send new orders, each for its slot; durable before they leave."""
+        """Send new orders, each for its slot; durable before they leave.
+
+        One that closes is immediate and reduce-only, has no slot, and the engine hears of its fills
+        only.
+        """
         expires_ms = venue_ms + EXPIRY_MS
         orders = [
             Order(self._cloid(), x.side, slot, x.price, x.size, now_ns, expires_ms)
@@ -80,9 +90,12 @@ class Desk:
         ]
         for one in orders:
             self.blotter.add(one)
-            self.changes.append(own.Placed(one.cloid, one.side, one.slot or 0, one.price, one.size))
+            if one.slot is not None:
+                placed = own.Placed(one.cloid, one.side, one.slot, one.price, one.size)
+                self.changes.append(placed)
         wire = [
-            actions.order(self.asset, self.at, x.side, x.price, x.size, x.cloid) for x in orders
+            actions.order(self.asset, self.at, x.side, x.price, x.size, x.cloid, closes=closes)
+            for x in orders
         ]
         told = [[x.cloid, x.side, x.slot, x.price, x.size] for x in orders]
         act = self._act("place", actions.place(wire), [x.cloid for x in orders], now_ns, venue_ms)

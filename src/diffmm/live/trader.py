@@ -25,6 +25,7 @@ from .books import Balance, Books, ConflictError
 from .dealer import Dealer
 from .desk import Desk, is_ours
 from .events import Action, Command, End, Latch, Say
+from .flatten import closing, is_dust
 from .gate import Tokens
 from .limits import Limits
 from .quoter import Stepper
@@ -68,6 +69,7 @@ class Config:
     - `unequal`: unequal rounds in a row that stop the quoting; twice as many end the run.
     - `dead_man_ns`: horizon of the venue's switch, refreshed after a third of it; 0 is off.
     - `for_ns`: length of the run, `None` until it is stopped.
+    - `flatten_ns`: for a stop to close the position first; 0 leaves it.
     """
 
     venue_ns: int = 30 * NS
@@ -78,6 +80,7 @@ class Config:
     unequal: int = 8
     dead_man_ns: int = 30 * NS
     for_ns: int | None = None
+    flatten_ns: int = 0
 
 
 @dataclasses.dataclass
@@ -341,7 +344,8 @@ class Trader(Dealer):
         """Begin the end; a graver reason replaces a lighter one, the first deadline stands."""
         self.may_open = False
         if self._ending is None:
-            self._ending = _Ending(code, reason, self.now_ns + self.config.stop_ns)
+            patience_ns = self.config.stop_ns + (self.config.flatten_ns if code == FINE else 0)
+            self._ending = _Ending(code, reason, self.now_ns + patience_ns)
             self.write({"t": "ending", "ns": self.now_ns, "code": code, "why": reason})
             self._out.append(Say(f"ending: {reason}; cancelling everything"))
         elif self._ending.code == FINE:
@@ -447,9 +451,28 @@ class Trader(Dealer):
             self._unequal = 0
             if is_quiet or mode in (Mode.QUOTING, Mode.REDUCING, Mode.PAUSED):
                 self._on_equal(round)
-        if self._ending is not None and is_quiet and gap is None:
+        if self._ending is not None and is_quiet and gap is None and not self._close():
             self.resting_at_exit, self.is_confirmed = 0, True
             self._finish(self._ending.code, self._ending.reason)
+
+    def _close(self) -> bool:
+        """Whether a position that a person wants closed still is to be: one order, then a round."""
+        held, ending = self.books.balance, self._ending
+        if not self.config.flatten_ns or ending is None or ending.code != FINE or held is None:
+            return False
+        mid2 = self.ledger.mid2 if self._has_book() else None
+        price = self.mark or (mid2 or 0) // 2
+        is_over = self.now_ns > ending.by_ns - self.config.stop_ns
+        if not held.position or is_dust(held.position, price, self.desk.at) or is_over:
+            if held.position:
+                self.fault("not_flat", f"{held.position} units stay")
+            return False
+        order = closing(held.position, mid2, self.mark, self.limits, self.desk.at)
+        if order is not None and self.wire.is_fresh(self.now_ns):
+            self._out.append(Say(f"flatten: {order.size} units at {order.price} or better"))
+            at = (self.now_ns, self.venue_ms, self.epoch)
+            self._send(self.desk.place([(None, order)], *at, closes=True))
+        return True
 
     def _open_books(self, round: Round) -> None:
         """The very first balance of this account: whatever the venue holds, once nothing moves."""

@@ -8,9 +8,16 @@ from diffmm.market.instrument import Instrument, text, units
 
 
 def order(
-    asset: int, at: Instrument, side: int, price: int, size: int, cloid: str, tif: str = "Alo"
+    asset: int,
+    at: Instrument,
+    side: int,
+    price: int,
+    size: int,
+    cloid: str,
+    *,
+    closes: bool = False,
 ) -> dict[str, Any]:
-    """One order of an `order` action.
+    """One order of an `order` action: post-only, or immediate and reduce-only where it closes.
 
     Raises:
         ValueError: when the strings do not read back as the integers.
@@ -18,8 +25,8 @@ def order(
     p, s = text(price, at.price_decimals), text(size, at.size_decimals)
     if units(p, at.price_decimals) != price or units(s, at.size_decimals) != size:
         raise ValueError(f"{p!r} and {s!r} do not read back as {price} and {size}")
-    terms = {"limit": {"tif": tif}}
-    return {"a": asset, "b": side == BID, "p": p, "s": s, "r": False, "t": terms, "c": cloid}
+    terms = {"limit": {"tif": "Ioc" if closes else "Alo"}}
+    return {"a": asset, "b": side == BID, "p": p, "s": s, "r": closes, "t": terms, "c": cloid}
 
 
 def place(orders: Iterable[dict[str, Any]]) -> dict[str, Any]:
