@@ -1,5 +1,7 @@
 """Predictive variances that measure how far off they are."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,12 +20,12 @@ def scored(mids, claimed=1.0, flows=None, shift=None):
     n = len(mids)
     flows = np.ones(n, bool) if flows is None else flows
     shift = np.zeros(n) if shift is None else shift
-    horizons = jnp.asarray(consistency.HORIZONS_S)
+    horizons = PARAMS.horizons_s
 
     def step(state, row):
         mid, flow, moved = row
         state = consistency.score(PARAMS, state, jnp.float32(DT_S), moved, flow)
-        state = consistency.renew(state, 0 * horizons, claimed * horizons, mid)
+        state = consistency.renew(PARAMS, state, 0 * horizons, claimed * horizons, mid)
         return state, jnp.exp(consistency.log_scale(PARAMS, state))
 
     rows = (jnp.asarray(mids, jnp.float32), jnp.asarray(flows), jnp.asarray(shift, jnp.float32))
@@ -45,7 +47,7 @@ def test_a_variance_that_is_wrong_by_a_factor_learns_that_factor(truth):
     # The average over time of an unbiased estimate, well after the prior is forgotten.
     late = found[len(found) // 4 :].mean(axis=0)
     # A prior of five forecasts that were right is worth 5 of 605, 125, 65.
-    horizons = np.array(consistency.HORIZONS_S)
+    horizons = np.asarray(PARAMS.horizons_s)
     worth = 5 / (5 + 600 / horizons)
     # The mid in force when a forecast is due is that of the row before.
     seen = truth * (1 - DT_S / horizons)
@@ -83,7 +85,7 @@ def test_a_move_of_the_anchor_changes_nothing():
 
 def test_between_two_horizons_the_scale_lies_between_theirs_and_beyond_them_it_stays():
     logs = jnp.log(jnp.array([0.5, 2.0, 8.0]))
-    at = lambda h: float(consistency.at(logs, jnp.float32(h)))
+    at = lambda h: float(consistency.at(PARAMS, logs, jnp.float32(h)))
     assert [at(h) for h in (0.1, 1, 5, 10, 60)] == pytest.approx([0.5, 0.5, 2, 8, 8], rel=1e-5)
     assert at(5**0.5) == pytest.approx(1.0, rel=1e-5)
     assert at(50**0.5) == pytest.approx(4.0, rel=1e-5)
@@ -91,13 +93,13 @@ def test_between_two_horizons_the_scale_lies_between_theirs_and_beyond_them_it_s
 
 def test_its_gradient_is_finite_before_and_after_the_first_score():
     def total(memory, n):
-        params = consistency.Params(memory, jnp.float32(5.0))
+        params = dataclasses.replace(PARAMS, memory_s=memory)
         state = consistency.init(params)
         for _ in range(n):
             state = consistency.score(
                 params, state, jnp.float32(1.0), jnp.float32(0.0), jnp.array(True)
             )
-            state = consistency.renew(state, jnp.zeros(3), jnp.ones(3), jnp.float32(n))
+            state = consistency.renew(PARAMS, state, jnp.zeros(3), jnp.ones(3), jnp.float32(n))
         return jnp.sum(consistency.log_scale(params, state))
 
     for n in (1, 3):

@@ -24,7 +24,7 @@ def stopped(seed, **config):
     return one
 
 
-@pytest.mark.parametrize("seed", (1, 2))
+@pytest.mark.parametrize("seed", [1, 2])
 def test_a_stop_closes_the_position_only_where_a_person_asked_for_it(seed):
     kept, flat = stopped(seed), stopped(seed, flatten_ns=5 * NS)
     assert kept.truth().positions[COIN] == kept.core.books.balance.position != 0

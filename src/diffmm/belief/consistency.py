@@ -17,20 +17,21 @@ from jaxtyping import Array, Bool, Float
 from diffmm.core import param, POSITIVE
 
 
-HORIZONS_S = (1.0, 5.0, 10.0)
-
-
 class Params(eqx.Module):
     """How long a score counts.
 
     **Attributes:**
 
+    - `horizons_s`: at which forecasts are kept, ascending.
     - `memory_s`: of a score.
     - `prior_count`: w, how many forecasts the prior is worth.
     """
 
-    memory_s: Float[Array, ""] = param(POSITIVE, 600.0, unit="s")
-    prior_count: Float[Array, ""] = param(POSITIVE, 5.0)
+    horizons_s: Float[Array, "horizons"] = param(
+        POSITIVE, (1.0, 5.0, 10.0), unit="s", trainable=False
+    )
+    memory_s: Float[Array, ""] = param(POSITIVE, 600.0, unit="s", trainable=False)
+    prior_count: Float[Array, ""] = param(POSITIVE, 5.0, trainable=False)
 
 
 class State(eqx.Module):
@@ -56,7 +57,7 @@ class State(eqx.Module):
 def init(params: Params) -> State:
     """No forecast, no score."""
     zero = jnp.zeros_like(params.memory_s)
-    none = jnp.stack([zero] * len(HORIZONS_S))
+    none = jnp.zeros_like(params.horizons_s)
     return State(none, none, none, none, none, zero)
 
 
@@ -94,6 +95,7 @@ def score(
 
 
 def renew(
+    params: Params,
     state: State,
     mean_bp: Float[Array, "horizons"],
     var_bp2: Float[Array, "horizons"],
@@ -102,6 +104,7 @@ def renew(
     """Forecasts that came due, or were lost, are made anew.
 
     Args:
+        params: horizons.
         state: scored.
         mean_bp: expected moves of the mid.
         var_bp2: their variances.
@@ -112,7 +115,7 @@ def renew(
     return State(
         keep(state.mid_bp, known_bp + mean_bp),
         keep(state.var_bp2, var_bp2),
-        keep(state.left_s, jnp.asarray(HORIZONS_S, var_bp2.dtype)),
+        keep(state.left_s, params.horizons_s),
         state.squares,
         state.count,
         known_bp,
@@ -124,12 +127,11 @@ def log_scale(params: Params, state: State) -> Float[Array, "horizons"]:
     return jnp.log((state.squares + params.prior_count) / (state.count + params.prior_count))
 
 
-def at(log_scales: Float[Array, "horizons"], horizon_s: Float[Array, ""]) -> Float[Array, ""]:
+def at(
+    params: Params, log_scales: Float[Array, "horizons"], horizon_s: Float[Array, ""]
+) -> Float[Array, ""]:
     """The scale of a variance `horizon_s` ahead; beyond the first and the last, theirs."""
-    knots = [jnp.log(jnp.asarray(x, horizon_s.dtype)) for x in HORIZONS_S]
-    reached = jnp.log(horizon_s)
-    total = log_scales[0]
-    for k in range(1, len(HORIZONS_S)):
-        share = (reached - knots[k - 1]) / (knots[k] - knots[k - 1])
-        total = total + jnp.clip(share, 0.0, 1.0) * (log_scales[k] - log_scales[k - 1])
-    return jnp.exp(total)
+    knots = jnp.log(params.horizons_s)
+    share = (jnp.log(horizon_s) - knots[:-1]) / (knots[1:] - knots[:-1])
+    steps = log_scales[1:] - log_scales[:-1]
+    return jnp.exp(log_scales[0] + jnp.sum(jnp.clip(share, 0.0, 1.0) * steps))

@@ -202,7 +202,7 @@ def mid_ahead(
         seen.fair_bp,
         seen.move_rate,
         ahead_s,
-        consistency.at(told.log_scale, ahead_s),
+        consistency.at(params.consistency, told.log_scale, ahead_s),
     )
 
 
@@ -225,9 +225,9 @@ def _renewed(params: Params, state: State, seen: Features, config: Config) -> co
             jnp.ones_like(horizon_s),
         )
 
-    made = jax.vmap(ahead)(jnp.asarray(consistency.HORIZONS_S, params.tail.dtype))
+    made = jax.vmap(ahead)(params.consistency.horizons_s)
     mean, var = jax.vmap(lambda x: (x.mean, x.var))(made)
-    return consistency.renew(state.scored, mean, var, seen.mid_bp)
+    return consistency.renew(params.consistency, state.scored, mean, var, seen.mid_bp)
 
 
 def _by_mode(

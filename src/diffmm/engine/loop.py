@@ -70,8 +70,15 @@ class Record(eqx.Module):
     seen: graph.Seen
 
 
-RECORD = jax.tree.structure(Record(*[0] * len(dataclasses.fields(Record))))
-"""A record whose leaves are its fields."""
+def _structure(module: type[eqx.Module]) -> Any:
+    """A module whose leaves are its fields; made without its constructor, which checks them."""
+    blank = object.__new__(module)
+    for field in dataclasses.fields(module):
+        object.__setattr__(blank, field.name, 0)
+    return jax.tree.structure(blank)
+
+
+RECORD = _structure(Record)
 
 
 def init(params: graph.Params, rule: hard_fills.Params | None, *, config: Config) -> Loop:
