@@ -90,8 +90,10 @@ def learn(params: Params, classes: Classes, seen: Marks, shares: Shares) -> Clas
     """One step of online EM: sufficient statistics of the events, weighed by whose they are."""
     r = shares.both * seen.weight[:, None]
     total = jnp.sum(r, axis=0)
-    order = _moments(shares.order * seen.weight[:, None], seen.log_size[:, None] + 0 * r)
-    resized = _moments(shares.resized * seen.weight[:, None], seen.log_order)
+    size = _absorb(
+        classes.size, shares.order * seen.weight[:, None], seen.log_size[:, None] + 0 * r
+    )
+    size = _absorb(size, shares.resized * seen.weight[:, None], seen.log_order)
     counted = lambda counts, share: counts + jnp.sum(r[:, :, None] * share[:, None, :], axis=0)
     # One row has one time, however many levels it changed.
     once = jnp.minimum(jnp.sum(shares.quotes(seen), axis=0), 1)
@@ -101,7 +103,7 @@ def learn(params: Params, classes: Classes, seen: Marks, shares: Shares) -> Clas
     )
     at = lambda n, x: Moments(n, jnp.broadcast_to(x, n.shape), 0 * n)
     return Classes(
-        merge(merge(classes.size, order), resized),
+        size,
         merge(classes.latency, at(once * seen.has_latency, seen.log_latency)),
         merge(classes.interval, at(once, seen.log_interval)),
         counted(classes.depth, seen.depth),
@@ -114,12 +116,16 @@ def learn(params: Params, classes: Classes, seen: Marks, shares: Shares) -> Clas
     )
 
 
-def _moments(r: Float[Array, "events classes"], x: Float[Array, "events classes"]) -> Moments:
-    """Of a group of events, by class."""
-    n = jnp.sum(r, axis=0)
-    safe = jnp.where(n > 0, n, 1)
-    mean = jnp.sum(r * x, axis=0) / safe
-    return Moments(n, mean, jnp.sum(r * (x - mean[None, :]) ** 2, axis=0) / safe)
+def _absorb(
+    of: Moments, r: Float[Array, "events classes"], x: Float[Array, "events classes"]
+) -> Moments:
+    """A group with more events in it; nothing is divided by their own weight, which may be tiny."""
+    n = of.n + jnp.sum(r, axis=0)
+    away = x - of.mean[None, :]
+    shift = jnp.sum(r * away, axis=0) / n
+    spread = of.n * of.var + jnp.sum(r * away**2, axis=0)
+    # Rounding must not make a variance negative.
+    return Moments(n, of.mean + shift, jnp.maximum(spread / n - shift**2, 0))
 
 
 def certainty(classes: Classes) -> Float[Array, " classes"]:

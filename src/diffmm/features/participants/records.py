@@ -5,7 +5,7 @@ import dataclasses
 import equinox as eqx
 from jaxtyping import Array, Bool, Float
 
-from diffmm.core import param, POSITIVE, REAL, SHARE
+from diffmm.core import interval, param, POSITIVE, REAL, SHARE
 
 from . import attribution, response, standing, statistics
 from .changes import Levels
@@ -44,7 +44,8 @@ class Params(eqx.Module):
     - `markout_s`, `markout_count`: horizon of the toxicity, and what its prior of 0 is worth.
     - `confident_count`: events after which a class is half believed.
     - `withdrawal_*`, `widening_*`: of the two observations, whose precision ships as 0.
-    - `crisis_gain`: log factor on the rates into the crisis for a whole withdrawal; ships as 0.
+    - `crisis_gain`: log factor on the rates into the crisis for a whole withdrawal; ships as 0. Its
+      bound keeps the exact transition of the modes exact.
     """
 
     attribution: attribution.Params
@@ -61,7 +62,7 @@ class Params(eqx.Module):
     withdrawal_precision: Float[Array, ""] = param(SHARE, 0.0, unit="1/s")
     widening_gain: Float[Array, ""] = param(REAL, 0.5)
     widening_precision: Float[Array, ""] = param(SHARE, 0.0, unit="1/s")
-    crisis_gain: Float[Array, ""] = param(REAL, 0.0)
+    crisis_gain: Float[Array, ""] = param(interval(-3.0, 3.0), 0.0)
 
 
 class State(eqx.Module):
