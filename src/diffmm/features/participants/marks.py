@@ -72,7 +72,9 @@ def marks(
     # A level of the new book that the old one lacked holds nobody's order.
     held = jnp.concatenate([owned_usd, jnp.zeros_like(owned_usd)], axis=2)
     order = held + found.usd[None]
-    has_order = (held > 0) & (order > 0) & found.is_event[None]
+    # An order that rounding cannot tell from nothing is none.
+    least = jnp.finfo(size.dtype).eps
+    has_order = (held > least * size[None]) & (order > least * held) & found.is_event[None]
     log_order = jnp.where(has_order, numerics.safe_log(order), 0)
     by_class = lambda x: x.reshape(x.shape[0], -1).T
     return Marks(

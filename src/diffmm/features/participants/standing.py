@@ -116,7 +116,9 @@ def moved(
     owned = carried + mine[:, :, levels:] * fresh[None]
     total = jnp.sum(owned, axis=0)
     shown = jnp.where(now.is_valid, now.usd, 0)
-    owned = owned * jnp.minimum(shown / jnp.where(total > 0, total, 1), 1)[None]
+    # Divided only where there is too much: next to nothing below it would overflow the gradient.
+    is_over = total > shown
+    owned = owned * jnp.where(is_over, shown / jnp.where(is_over, total, 1), 1)[None]
     return State(owned, state.depth_sum_usd, state.spread_sum, state.seconds)
 
 
@@ -134,7 +136,10 @@ def observed(
     depth = jnp.sum(state.owned_usd, axis=2)
     total = depth[:, BID] + depth[:, ASK]
     apart = jnp.sum(state.owned_usd * distance_bp[None], axis=(1, 2))
-    some = jnp.where(total > 0, total, 1)
+    # What is lost in the rounding of the others is nothing.
+    least = jnp.finfo(total.dtype).eps
+    has_size = total > least * jnp.sum(total)
+    some = jnp.where(has_size, total, 1)
     keep = jnp.exp(-dt_s / params.normal_s)
     new = State(
         state.owned_usd,
@@ -143,8 +148,9 @@ def observed(
         state.seconds * keep + dt_s,
     )
     normal_usd = new.depth_sum_usd / jnp.where(new.seconds > 0, new.seconds, 1)
-    has_normal = new.depth_sum_usd > 0
-    normal_bp = new.spread_sum / jnp.where(has_normal, new.depth_sum_usd, 1)
-    spread_bp = jnp.where(total > 0, apart / some, normal_bp)
-    lean = (depth[:, BID] - depth[:, ASK]) / some
+    has_normal = new.depth_sum_usd > least * jnp.sum(new.depth_sum_usd)
+    apart_sum = jnp.where(has_normal, new.spread_sum, 0)
+    normal_bp = apart_sum / jnp.where(has_normal, new.depth_sum_usd, 1)
+    spread_bp = jnp.where(has_size, apart / some, normal_bp)
+    lean = jnp.where(has_size, depth[:, BID] - depth[:, ASK], 0) / some
     return new, Standing(depth, normal_usd, spread_bp, normal_bp, lean)
