@@ -25,7 +25,7 @@ from diffmm.core import (
     Stage,
     where,
 )
-from diffmm.features import Features, OBSERVATIONS
+from diffmm.features import Features, OBSERVATIONS, PARTICIPANTS
 from diffmm.market import ASK, BID, Event, SIDE_SIGN
 
 from . import consistency, dynamics, glosten_milgrom, imm, predictive, reach
@@ -146,7 +146,7 @@ def update(
     started = had | seen.has_book
     fresh = where(had, state, _start(params, state.scored, seen, config))
     modes = Gaussian(fresh.modes.mean.at[:, V].add(event.shift_bp), fresh.modes.root)
-    generator = _generator(params, config)
+    generator = _generator(params, config, seen.crisis_tilt)
     modes, log_mode = imm.mix(modes, fresh.log_mode, small.transition(generator, event.dt_s))
     modes, log_likelihood, nis = _observe(params, modes, event, seen, config)
     joint = log_mode + log_likelihood
@@ -258,12 +258,18 @@ def _start(params: Params, scored: consistency.State, seen: Features, config: Co
     return State(modes, jnp.full((n,), -jnp.log(n), one.dtype), jnp.array(True), scored)
 
 
-def _generator(params: Params, config: Config) -> Float[Array, "modes modes"]:
-    """A mode is left at its rate, for any other mode alike."""
+def _generator(
+    params: Params, config: Config, crisis_tilt: Float[Array, ""] | None
+) -> Float[Array, "modes modes"]:
+    """A mode is left at its rate, for any other mode alike; a tilt scales entries into the last."""
     n = config.modes
     rate = params.exit_rate[:n]
     eye = jnp.eye(n, dtype=rate.dtype)
-    return rate[:, None] * ((1 - eye) / (n - 1) - eye)
+    if crisis_tilt is None:
+        return rate[:, None] * ((1 - eye) / (n - 1) - eye)
+    into = jnp.ones_like(rate).at[n - 1].set(jnp.exp(crisis_tilt))
+    leave = rate[:, None] * (1 - eye) / (n - 1) * into[None, :]
+    return leave - eye * jnp.sum(leave, axis=1)[:, None]
 
 
 def _observe(
@@ -275,7 +281,7 @@ def _observe(
         level = seen.z[LEVEL]
         g = dynamics.predict(move, g, event.dt_s, drift_vol, sigma_scale, log_sigma_vol, level)
         total, first = jnp.zeros_like(params.tail), jnp.zeros_like(params.tail)
-        for k, (_, target) in enumerate(OBSERVATIONS):
+        for k, (_, target) in enumerate((OBSERVATIONS + PARTICIPANTS)[: seen.z.shape[0]]):
             g, log_likelihood, nis = measure(
                 g, int(target), seen.z[k], seen.precision[k], params.tail
             )

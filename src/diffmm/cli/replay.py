@@ -149,17 +149,19 @@ def _tape(args: argparse.Namespace, account: Any) -> tuple[Any, dict[str, Any]]:
     else:
         lines = list(tape_io.read_lines(pathlib.Path(args.path)))
         known = tape_io.universe(lines)
-        reference = args.reference if args.reference != args.coin else None
-        for coin in filter(None, (args.coin or "", reference)):
-            if coin not in known:
-                raise tape_io.TapeError(f"no coin {coin!r} in {args.path}; it has {sorted(known)}")
-        if not args.coin:
+        coin = tape_io.named(known, args.coin or "")
+        reference = tape_io.named(known, args.reference) if args.reference else None
+        reference = reference if reference != coin else None
+        for one in filter(None, (coin, reference)):
+            if one not in known:
+                raise tape_io.TapeError(f"no coin {one!r} in {args.path}; it has {sorted(known)}")
+        if not coin:
             raise tape_io.TapeError(f"--coin is missing; {args.path} has {sorted(known)}")
         if cadence := CADENCES[args.books]:
             lines = list(tape_io.thin(lines, *cadence))
         tape, encoder, notices = tape_io.encode(
             lines,
-            known[args.coin],
+            known[coin],
             account,
             EncoderConfig(),
             known[reference] if reference else None,

@@ -147,10 +147,11 @@ def _pick(
     coin = args.coin or (next(iter(known)) if len(known) == 1 else None)
     if coin is None:
         raise UsageError(f"--tape holds several coins; choose one with --coin: {names}")
-    for name in (coin, args.reference):
+    coin, reference = tape_io.named(known, coin), tape_io.named(known, args.reference or "")
+    for name in (coin, reference):
         if name and name not in known:
             raise UsageError(f"the tape has no book of {name!r}; it has {names}")
-    return known[coin], known.get(args.reference)
+    return known[coin], known.get(reference)
 
 
 def _first(lines: Iterable[str], for_s: float | None) -> Iterator[str]:

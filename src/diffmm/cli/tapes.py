@@ -40,6 +40,8 @@ def read(path: str, coin: str, reference: str | None, clock: str, books: str) ->
 
     lines = list(tape_io.read_lines(pathlib.Path(path)))
     known = tape_io.universe(lines)
+    coin = tape_io.named(known, coin)
+    reference = tape_io.named(known, reference) if reference else None
     reference = reference if reference != coin else None
     for name in filter(None, (coin, reference)):
         if name not in known:

@@ -109,7 +109,10 @@ def defaults(params_class: type[T], dtype: Any = jnp.float32) -> T:
     """
     values: dict[str, Any] = {}
     for field in dataclasses.fields(params_class):
-        if "domain" not in field.metadata:
+        if field.default is None:
+            # A part that is left out has no leaves, and a checkpoint none of it.
+            values[field.name] = None
+        elif "domain" not in field.metadata:
             values[field.name] = defaults(cast(Any, field.type), dtype)
         elif field.metadata["default"] is None:
             raise TypeError(f"{params_class.__name__}.{field.name} has no default; give one")
@@ -126,6 +129,8 @@ def declarations(params: eqx.Module, prefix: str = "") -> Iterator[tuple[str, Ma
     """
     for field in dataclasses.fields(params):
         path, value = f"{prefix}{field.name}", getattr(params, field.name)
+        if value is None:
+            continue
         if isinstance(value, eqx.Module):
             yield from declarations(value, f"{path}.")
         elif "domain" in field.metadata:

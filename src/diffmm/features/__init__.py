@@ -1,6 +1,6 @@
 """The Sensor of the RFC: market events as standardised observations of the belief state."""
 
-from . import hawkes as hawkes, touch as touch
+from . import hawkes as hawkes, participants as participants, touch as touch
 from .model import (
     build as build,
     Config as Config,
@@ -8,8 +8,10 @@ from .model import (
     init as init,
     OBSERVATIONS as OBSERVATIONS,
     Params as Params,
+    PARTICIPANTS as PARTICIPANTS,
     price_noise as price_noise,
     State as State,
     Target as Target,
     update as update,
+    with_participants as with_participants,
 )

@@ -17,10 +17,10 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from diffmm.core import numerics, param, POSITIVE, REAL, SHARE, Stage, UNIT, where
+from diffmm.core import defaults, numerics, param, POSITIVE, REAL, SHARE, Stage, UNIT, where
 from diffmm.market import Event, Kind
 
-from . import hawkes
+from . import hawkes, participants as quoters
 from .touch import depth_ratio, log_queue_ratio, order_flow, Touch, touch
 
 
@@ -42,10 +42,21 @@ OBSERVATIONS = (
 )
 """Names and targets of the rows of `Features.z`, in order."""
 
+PARTICIPANTS = (("withdrawal", Target.INFORMED), ("widening", Target.LOG_SIGMA))
+"""The rows after them where participants are watched."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """No static choice yet; the shapes come from the event."""
+    """Static choices; the shapes come from the event.
+
+    **Attributes:**
+
+    - `participants`: sizes of their stage, `None` to leave it out of the program. With it go
+      `Params.participants`: see `with_participants`.
+    """
+
+    participants: quoters.Config | None = None
 
     @classmethod
     def small(cls) -> "Config":
@@ -89,6 +100,7 @@ class Params(eqx.Module):
     trend_gain: Float[Array, ""] = param(REAL, 0.0, unit="1/s^0.5")
     trend_precision: Float[Array, ""] = param(SHARE, 0.0)
     variance_noise_s: Float[Array, ""] = param(POSITIVE, 1.5, unit="s")
+    participants: quoters.Params | None = None
 
 
 class State(eqx.Module):
@@ -118,6 +130,7 @@ class State(eqx.Module):
     has_reference: Bool[Array, ""]
     reference_move: Float[Array, ""]
     own_move: Float[Array, ""]
+    participants: quoters.State | None = None
 
 
 class Features(eqx.Module):
@@ -135,6 +148,8 @@ class Features(eqx.Module):
     - `trade_usd`: mean notional of a taker's print.
     - `volume_usd_s`: traded notional per second.
     - `is_flowing`: whether the feed has spoken all the time since the last row.
+    - `crisis_tilt`: log factor on the rates into the crisis, from what the participants withdrew.
+    - `participants`: what is known of them.
     """
 
     z: Float[Array, "observations"]
@@ -150,11 +165,18 @@ class Features(eqx.Module):
     volume_usd_s: Float[Array, ""]
     has_book: Bool[Array, ""]
     is_flowing: Bool[Array, ""]
+    crisis_tilt: Float[Array, ""] | None = None
+    participants: quoters.Participants | None = None
+
+
+def with_participants(params: Params) -> Params:
+    """The same with the participants' parameters as declared, for a config that watches them."""
+    declared = defaults(quoters.Params, params.queue.dtype)
+    return dataclasses.replace(params, participants=declared)
 
 
 def init(params: Params, *, config: Config) -> State:
     """Nothing seen."""
-    del config
     zero = jnp.zeros_like(params.queue)
     none = jnp.array(False)
     return State(
@@ -184,12 +206,12 @@ def init(params: Params, *, config: Config) -> State:
         has_reference=none,
         reference_move=zero,
         own_move=zero,
+        participants=_init_participants(params, config),
     )
 
 
 def update(params: Params, state: State, event: Event, *, config: Config) -> tuple[State, Features]:
     """Fold one event."""
-    del config
     shifted = dataclasses.replace(
         state,
         touch=dataclasses.replace(
@@ -212,7 +234,49 @@ def update(params: Params, state: State, event: Event, *, config: Config) -> tup
     sampled = jnp.where(new.is_sample, index, new.sample_index_bp)
     new = dataclasses.replace(new, index_bp=index, sample_index_bp=sampled)
     state = where(event.is_valid, new, state)
-    return state, _features(params, state, event, at)
+    seen = _features(params, state, event, at)
+    return (
+        (state, seen)
+        if config.participants is None
+        else _watched(params, state, event, seen, config)
+    )
+
+
+def _init_participants(params: Params, config: Config) -> quoters.State | None:
+    """Nothing seen of them; `None` where they are not watched.
+
+    Raises:
+        ValueError: when only one of config and parameters watches them.
+    """
+    if (config.participants is None) != (params.participants is None):
+        found = "config without parameters" if params.participants is None else "the reverse"
+        raise ValueError(f"participants: found {found}, expected both; see `with_participants`")
+    if config.participants is None or params.participants is None:
+        return None
+    return quoters.init(params.participants, config=config.participants)
+
+
+def _watched(
+    params: Params, state: State, event: Event, seen: Features, config: Config
+) -> tuple[State, Features]:
+    """The participants' observations after the others."""
+    given, before, chosen = params.participants, state.participants, config.participants
+    assert given is not None
+    assert before is not None
+    assert chosen is not None
+    after, said = quoters.update(given, before, event, config=chosen)
+    # Log sigma is told relative to what the tape shows.
+    level = seen.z[[name for name, _ in OBSERVATIONS].index("variance")]
+    added = said.z + jnp.stack([jnp.zeros_like(level), level])
+    precision = jnp.where(seen.has_book, said.precision, 0)
+    seen = dataclasses.replace(
+        seen,
+        z=jnp.concatenate([seen.z, added]),
+        precision=jnp.concatenate([seen.precision, precision]),
+        crisis_tilt=said.crisis_tilt,
+        participants=said,
+    )
+    return dataclasses.replace(state, participants=after), seen
 
 
 def _fold_flow(params: Params, state: State, event: Event) -> State:

@@ -69,6 +69,7 @@ class NoticeKind(enum.Enum):
     GREETING = "greeting"
     OTHER = "other"
     BAD = "bad"
+    GAP = "gap"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

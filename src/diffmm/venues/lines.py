@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from . import pairs
+from .binance import recording
 
 
 STAMP = re.compile(r"\d{16,19} ", re.ASCII)
@@ -22,6 +23,8 @@ class TapeError(ValueError):
 def read_lines(path: pathlib.Path) -> Iterator[str]:
     """Lines of a recording or a table of pairs, plain or gzip; a truncated last one is left out.
 
+    A recording of Binance's streams comes in the common form, its instrument first.
+
     Raises:
         TapeError: for a file that is missing or is not a recording.
     """
@@ -32,8 +35,12 @@ def read_lines(path: pathlib.Path) -> Iterator[str]:
             whole = _whole(file)
             first = next(whole, "")
             given = itertools.chain([first] if first else [], whole)
-            yield from pairs.lines(given) if first.startswith(pairs.HEADER) else given
-    except (OSError, UnicodeDecodeError, pairs.TableError) as error:
+            if first.startswith(pairs.HEADER):
+                given = pairs.lines(given)
+            elif recording.is_recording(first):
+                given = recording.lines(list(given), split)
+            yield from given
+    except (OSError, UnicodeDecodeError, pairs.TableError, recording.RecordingError) as error:
         raise TapeError(f"{path}: {error}; expected lines '<receive ns> <json>'") from error
 
 

@@ -20,19 +20,38 @@ from .lines import (
 SIZE = re.compile(r'"coin":"([^"]+)"[^{}\[\]]*?"sz":"\d+(?:\.(\d+))?"')
 BOOK_SIZE = re.compile(r'"sz":"\d+(?:\.(\d+))?"')
 COIN = re.compile(r'"coin":\s*"([^"]+)"')
+INSTRUMENT = '{"channel":"instrument"'
+"""How a frame begins that tells a market's units."""
+QUOTES = ("USDT", "USDC", "FDUSD", "USD")
+"""Endings of a venue's symbol that its coin goes without."""
 EXCHANGE_MS = re.compile(r'"time":\s*(\d{13})\b')
 
 
 def universe(lines: Iterable[str]) -> dict[str, Instrument]:
-    """Instruments of a recording by the most size decimals seen, since old tapes carry no meta."""
+    """Instruments of a recording: as it tells them, else by the most size decimals seen."""
     decimals: dict[str, int] = {}
+    told: dict[str, Instrument] = {}
     for line in lines:
+        if INSTRUMENT in line:
+            one = json.loads(line[line.index(INSTRUMENT) :])["data"]
+            units = (one["sizeDecimals"], one["priceDecimals"], one["tick"])
+            told[one["coin"]] = Instrument(one["coin"], *units)
+            continue
         coin = COIN.search(line)
         if coin is None or '"sz":' not in line:
             continue
         most = max((len(x.rstrip("0")) for x in BOOK_SIZE.findall(line)), default=0)
         decimals[coin[1]] = max(decimals.get(coin[1], 0), most)
-    return {coin: Instrument.hyperliquid(coin, n) for coin, n in decimals.items()}
+    learnt = {c: Instrument.hyperliquid(c, n) for c, n in decimals.items() if c not in told}
+    return told | learnt
+
+
+def named(known: Iterable[str], coin: str) -> str:
+    """The venue's spelling of a coin: as given, or with the one ending that makes it known."""
+    if coin in (known := set(known)):
+        return coin
+    found = [coin + quote for quote in QUOTES if coin + quote in known]
+    return found[0] if len(found) == 1 else coin
 
 
 def on_exchange_clock(lines: Iterable[str]) -> list[str]:
