@@ -132,9 +132,23 @@ def init(params: Params, *, config: Config) -> State:
 
 
 def update(
-    params: Params, state: State, inputs: tuple[Event, Features], *, config: Config
+    params: Params,
+    state: State,
+    inputs: tuple[Event, Features],
+    *,
+    config: Config,
+    filled: Float[Array, ""] | None = None,
 ) -> tuple[State, Belief]:
-    """Fold one event and what was made of it."""
+    """Fold one event and what was made of it.
+
+    Args:
+        params: of the belief.
+        state: before the event.
+        inputs: the event and its features.
+        config: static choices.
+        filled: how much of a fill the event's fills are, in `[0, 1]`, where fills are relaxed to be
+            differentiated; 0 is the update without them and 1 the one with them.
+    """
     event, seen = inputs
     had = state.has_started & ~event.restart
     started = had | seen.has_book
@@ -145,8 +159,12 @@ def update(
     modes, log_likelihood, nis = _observe(params, modes, event, seen, config)
     joint = log_mode + log_likelihood
     if config.fills:
-        modes, log_fills = _take_fills(params, modes, event, seen)
-        joint = joint + log_fills
+        taken, log_fills = _take_fills(params, modes, event, seen)
+        if filled is None:
+            modes, joint = taken, joint + log_fills
+        else:
+            modes = jax.tree.map(lambda old, new: old + filled * (new - old), modes, taken)
+            joint = joint + filled * log_fills
     new = State(modes, numerics.log_normalise(joint), started)
     new = where(event.is_valid & (started | event.restart), new, state)
     log_score = jax.nn.logsumexp(joint)
