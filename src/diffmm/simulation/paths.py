@@ -56,8 +56,9 @@ def _one(
     true_s: list[float] = []
     for stamp, message in generative.messages(market, "limits"):
         made = encoder.on(message, stamp)
-        is_taker = isinstance(message, TradesMessage) and bool(made)
-        taker = message.prints[0].tid - 1 if is_taker else -1
+        # The first message of trades is history, of no one.
+        prints = message.prints if isinstance(message, TradesMessage) else ()
+        taker = prints[0].tid - 1 if prints else -1
         rows += made
         who += [-1] * (len(made) - 1) + [taker] * bool(made)
         seconds = (stamp - generative.START_MS * 1_000_000) / generative.NS

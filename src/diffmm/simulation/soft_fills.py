@@ -8,9 +8,9 @@ fills held fixed, the expected utility of a path has the gradient of
 with `w_k`, the value of a fill, not differentiated, and `p_k` differentiated whole, through every
 belief that earlier fills have moved. The estimators differ in `w_k` alone. `relaxed` lets the path
 say it: the fill is `sigmoid((log odds - draw) / T)` wherever it appears (Maddison, Mnih & Teh
-2017), of little variance and a bias that vanishes with T. `two_branch` plays the path again with one fill
-turned over and the same draws after it (Heidergott & Vazquez-Abad 2008): no bias, and a path a
-flip. Tested against exact values in `tests/simulation/test_control_problem.py`.
+2017), of little variance and a bias that is small with T. `two_branch` plays the path again with
+one fill turned over and the same draws after it (Heidergott & Vazquez-Abad 2008): no bias, and a
+path a flip. Tested against exact values in `tests/simulation/test_control_problem.py`.
 """
 
 from collections.abc import Callable

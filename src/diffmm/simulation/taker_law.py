@@ -6,12 +6,14 @@ which side he takes, M and V. For an order of n USD at x behind `a` USD, on side
     uninformed  P(reach) = exp(-max(s (x - M), 0) / reach_bp)
     informed    P(reach) = Phi(s (V - x) / noise_bp) / Phi(s (V - M) / noise_bp), at most 1
     sniper      P(reach) = Phi(s (M - x) / noise_bp)
-    P(fill) = P(reach) exp(-a / mean_usd) n / (n + m),  filled = mean_usd (1 - exp(-(n + m) / mean_usd))
+    P(fill) = P(reach) exp(-a / mean_usd) n / (n + m)
+    taken   = mean_usd (1 - exp(-(n + m) / mean_usd))
 
 A fill is what a taker takes on average who comes so far. A sniper's limit has noise here, so that
 his odds have a gradient. An order of n is sent with probability `n / (n + m)` as one of `n + m`,
-with m the venue's minimum: its expected size is n and it is never too small. Between two ticks an order is behind the outer one in part. Source: ours; tested against draws of
-`laws` in `tests/simulation/test_taker_law.py`.
+with m the venue's minimum: its expected size is n and it is never too small. Between two ticks an
+order is behind the outer one in part. Source: ours; tested against draws of `laws` in
+`tests/simulation/test_taker_law.py`.
 """
 
 import equinox as eqx

@@ -52,6 +52,9 @@ NAMES = (
 )
 """Parameters of every stage that has some; each moves a quote of a short run."""
 
+NEAR_SEED = 10_000
+"""Blocks from here on lead to the near point; those before it are compared on."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Config:
@@ -72,12 +75,12 @@ class Config:
     block: int = 64
     room_usd: float = 3_000.0
     wealth_usd: float = 3_000.0
-    steps: int = 40
+    steps: int = 20
     learning_rate: float = 0.1
 
 
 class Check:
-    """A world's runs, and the relaxed gradient and the hard value of them, compiled on first use."""
+    """A world's runs; the relaxed gradient and the hard value of a block, compiled on first use."""
 
     def __init__(self, world: World, params: graph.Params, config: Config) -> None:
         self.config, self.loop = config, soft_loop.Config.small()
@@ -85,10 +88,20 @@ class Check:
         self.world, self.asked = world, defaults(soft_loop.Params)
         self.law = Law.of(world, self.account.taker_fee_bp)
         self.at = Coordinates.about(params, NAMES)
-        soft = ft.partial(self._utility, is_hard=False)
-        self.hard = run.each_path(ft.partial(self._utility, is_hard=True), config.lanes)
-        self.soft = run.each_path(soft, config.lanes)
-        self.gradient = run.each_path(jax.grad(soft), config.lanes)
+
+    @ft.cached_property
+    def hard(self) -> Any:
+        """`(z, block) -> utility [paths]` of hard runs."""
+        return self._compiled(ft.partial(self._utility, is_hard=True))
+
+    @ft.cached_property
+    def gradient(self) -> Any:
+        """`(z, block) -> gradient [paths, coordinates]` of relaxed runs."""
+        return self._compiled(jax.grad(ft.partial(self._utility, is_hard=False)))
+
+    def _compiled(self, fn: Any) -> Any:
+        z = jnp.zeros(len(NAMES), jnp.float32)
+        return run.each_path(fn, self.config.lanes).lower(z, self.draw(0)).compile()
 
     def _utility(self, z: Any, given: Any, *, is_hard: bool) -> Any:
         path, draws = given
@@ -114,34 +127,32 @@ class Check:
         at = jnp.asarray(z, jnp.float32)
         state = optimiser.init(at)
         for k in range(self.config.steps):
-            up = np.asarray(self.gradient(at, self.draw(10_000 + k)), np.float64).mean(axis=0)
+            up = self.call(self.gradient, np.asarray(at), self.draw(NEAR_SEED + k)).mean(axis=0)
             move, state = optimiser.update(jnp.asarray(-up, jnp.float32), state)
             at = at + jnp.asarray(move)
         return np.asarray(at, np.float64)
 
+    def call(self, fn: Any, z: np.ndarray, block: Any) -> np.ndarray:
+        """`hard` or `gradient` in float64."""
+        return np.asarray(fn(jnp.asarray(z, jnp.float32), block), np.float64)
+
     def compare(self, z: np.ndarray, blocks: int) -> "Compared":
         """Gradients by path, `[paths, coordinates]`, relaxed and by differences."""
         found, differences = [], []
-        for seed in range(blocks):
-            given = self.draw(seed)
-            call = lambda fn, at, given=given: np.asarray(
-                fn(jnp.asarray(at, jnp.float32), given), np.float64
-            )
-            found.append(call(self.gradient, z))
-            sides = np.eye(len(z))
-            differences.append(
-                [
-                    np.stack(
-                        [
-                            (call(self.hard, z + h * e) - call(self.hard, z - h * e)) / (2 * h)
-                            for e in sides
-                        ],
-                        axis=1,
-                    )
-                    for h in self.config.distances
-                ]
-            )
+        for block in (self.draw(seed) for seed in range(blocks)):
+            found.append(self.call(self.gradient, z, block))
+            value = lambda at, block=block: self.call(self.hard, at, block)
+            slopes = [
+                [(value(z + h * e) - value(z - h * e)) / (2 * h) for e in np.eye(len(z))]
+                for h in self.config.distances
+            ]
+            differences.append(np.moveaxis(np.array(slopes), 1, 2))
         return Compared(np.concatenate(found), np.concatenate(differences, axis=1))
+
+    def bytes_per_event(self) -> float:
+        """Temporary memory of the gradient over the rows of a block."""
+        rows = int(np.sum(self.loop.layout.unpack(self.draw(0)[0].frames).is_valid))
+        return self.gradient.memory_analysis().temp_size_in_bytes / rows
 
 
 @dataclasses.dataclass(frozen=True)
