@@ -20,7 +20,7 @@ def test_a_right_gradient_has_a_cosine_and_a_ratio_of_one():
     assert abs(told["norm_ratio"] - 1) < 0.02
     assert all(abs(x["z"]) < 3 for x in told["parameters"])
     np.testing.assert_allclose(told["estimator_variance"], 2 / 25, rtol=0.1)
-    np.testing.assert_allclose(told["parameters"][0]["standard_error"], np.sqrt(3 / 4000), rtol=0.1)
+    np.testing.assert_allclose(told["parameters"][0]["standard_error"], np.sqrt(5 / 4000), rtol=0.1)
 
 
 def test_a_wrong_number_is_seen_in_its_own_row():
