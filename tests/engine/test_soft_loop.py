@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from diffmm.core import declarations, defaults
 from diffmm.engine import graph, run, soft_loop
 from diffmm.market import AccountInputs, EncoderConfig
-from diffmm.simulation import paths, soft_fills
+from diffmm.simulation import paths, soft_fills, taker_law
 from diffmm.simulation.taker_law import Law
 from diffmm.venues import world_io
 
@@ -59,7 +60,7 @@ def test_relaxed_runs_become_the_hard_ones_as_the_temperature_goes_to_zero():
 
 def test_quotes_are_filled_and_not_always():
     odds = np.asarray(played()["hard"][1])
-    p = 1 / (1 + np.exp(-odds[odds > -1e3]))
+    p = expit(odds[odds > taker_law.NOBODY])
     assert 0.01 < p.mean() < 0.9
 
 
