@@ -138,9 +138,23 @@ def init(params: Params, *, config: Config) -> State:
 
 
 def update(
-    params: Params, state: State, inputs: tuple[Event, Features], *, config: Config
+    params: Params,
+    state: State,
+    inputs: tuple[Event, Features],
+    *,
+    config: Config,
+    filled: Float[Array, ""] | None = None,
 ) -> tuple[State, Belief]:
-    """Fold one event and what was made of it."""
+    """Fold one event and what was made of it.
+
+    Args:
+        params: of the belief.
+        state: before the event.
+        inputs: the event and its features.
+        config: static choices.
+        filled: how much of a fill the event's fills are, in `[0, 1]`, where fills are relaxed to be
+            differentiated; 0 is the update without them and 1 the one with them.
+    """
     event, seen = inputs
     had = state.has_started & ~event.restart
     started = had | seen.has_book
@@ -151,8 +165,14 @@ def update(
     modes, log_likelihood, nis = _observe(params, modes, event, seen, config)
     joint = log_mode + log_likelihood
     if config.fills:
-        modes, log_fills = _take_fills(params, modes, event, seen)
-        joint = joint + log_fills
+        taken, log_fills = _take_fills(params, modes, event, seen)
+        if filled is None:
+            modes, joint = taken, joint + log_fills
+        else:
+            modes = jax.tree.map(lambda old, new: old + filled * (new - old), modes, taken)
+            joint = joint + filled * log_fills
+        modes, log_stop = _take_stop(params, modes, event, seen)
+        joint = joint + log_stop
     scored = consistency.score(
         params.consistency, fresh.scored, event.dt_s, event.shift_bp, seen.is_flowing
     )
@@ -296,10 +316,7 @@ def _observe(
 def _take_fills(
     params: Params, modes: Gaussian, event: Event, seen: Features
 ) -> tuple[Gaussian, Float[Array, "modes"]]:
-    unit = depth_unit_bp(params, seen, event.rules.tick_bp)
-    unit = jnp.where(unit > 0, unit, 1.0)
-    trade = jnp.where(seen.trade_usd > 0, seen.trade_usd, 1.0)
-    noise = params.signal_noise * unit
+    unit, trade, noise = _scales(params, event, seen)
 
     def side(modes, which):
         price, usd = event.fill.price_bp[which], event.fill.usd[which]
@@ -321,8 +338,24 @@ def _take_fills(
     first = jnp.where(depth[ASK] < depth[BID], ASK, BID)
     modes, log_first = side(modes, first)
     modes, log_second = side(modes, BID + ASK - first)
+    return modes, log_first + log_second
 
-    # A print that stopped short of our nearest order on its side: the fill that did not come.
+
+def _scales(
+    params: Params, event: Event, seen: Features
+) -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""]]:
+    """Unit of a depth, mean print, and noise of an informed taker's signal; all above zero."""
+    unit = depth_unit_bp(params, seen, event.rules.tick_bp)
+    unit = jnp.where(unit > 0, unit, 1.0)
+    trade = jnp.where(seen.trade_usd > 0, seen.trade_usd, 1.0)
+    return unit, trade, params.signal_noise * unit
+
+
+def _take_stop(
+    params: Params, modes: Gaussian, event: Event, seen: Features
+) -> tuple[Gaussian, Float[Array, "modes"]]:
+    """A print that stopped short of our nearest order on its side: the fill that did not come."""
+    unit, trade, noise = _scales(params, event, seen)
     which = jnp.where(event.trade.sign > 0, ASK, BID)
     sign = jnp.sign(event.trade.sign)
     mine = jax.tree.map(lambda x: x[which], event.orders)
@@ -342,8 +375,7 @@ def _take_fills(
         )
         return _take(params, g, none, event.trade.usd / trade, stopped)
 
-    modes, log_passed = jax.vmap(mode)(modes)
-    return modes, log_first + log_second + log_passed
+    return jax.vmap(mode)(modes)
 
 
 def _take(

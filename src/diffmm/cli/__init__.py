@@ -11,7 +11,7 @@ from . import flags
 COMMANDS = {
     "live": "the engine on a streamed market, in shadow mode",
     "replay": "the engine on a recording or a generative world, orders filled by the hard rule",
-    "validate": "fair value against the mid, the size-weighted mid and a ridge, on a recording",
+    "validate": "fair value against other forecasts, or the gradient against hard fills",
     "fit": "features and belief from recordings, by likelihood, to a checkpoint",
     "bench": "latency and throughput, each beside a trivial compiled call",
     "record": "write a venue's frames to a file that replay reads",
@@ -29,7 +29,7 @@ COMMANDS = {
 USES_JAX = {"live", "replay", "validate", "fit", "bench", "ckpt", "doctor"}
 
 
-DIFFERENTIATES = {"fit"}
+DIFFERENTIATES = {"fit", "gradient"}
 """A backward pass as one kernel takes too long to compile."""
 
 
@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     own = argparse.ArgumentParser(prog=f"diffmm {name}", description=COMMANDS[name])
     command.add_arguments(own)
     args = own.parse_args(argv[1:])
-    if name in USES_JAX - DIFFERENTIATES:
+    if name in USES_JAX and not DIFFERENTIATES & {name, getattr(args, "what", None)}:
         flags.set_compiler_flags()
     if name in USES_JAX:
         flags.configure_jax()

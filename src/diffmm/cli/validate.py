@@ -1,4 +1,4 @@
-"""`diffmm validate fair-value`: the belief as a forecast of the mid, on a recording."""
+"""`diffmm validate`: the belief as a forecast of the mid, or the gradient through fills."""
 
 import argparse
 import json
@@ -7,7 +7,7 @@ import shlex
 import sys
 from typing import Any
 
-from . import tapes
+from . import tapes, validate_gradient
 from .replay import load_params, say
 
 
@@ -19,9 +19,12 @@ WARM_S = 30.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Everything the command takes."""
     add = parser.add_argument
-    add("what", choices=["fair-value"])
-    add("path", help="recording of `<receive ns> <json>` lines, plain or .gz")
-    add("--coin", required=True, help="market")
+    add("what", choices=["fair-value", "gradient"])
+    add("path", nargs="?", help="recording of `<receive ns> <json>` lines, plain or .gz")
+    add("--coin", help="market of the recording")
+    add("--world", default="busy", help="of the gradient: a world's name or its .toml")
+    add("--point", choices=["far", "near"], default="far", help="near: after steps uphill")
+    add("--paths", type=int, default=192, metavar="N", help="runs that are compared")
     add("--checkpoint", metavar="DIR", help="parameters; default checkpoints/default")
     add("--set", action="append", default=[], metavar="P=V", help="one parameter otherwise")
     add("--from", dest="start", type=float, default=0.6, metavar="F", help="scored from this share")
@@ -38,13 +41,15 @@ def main(args: argparse.Namespace) -> int:
     from diffmm.venues.tape_io import TapeError
 
     try:
-        return _run(args)
+        return validate_gradient.run(args) if args.what == "gradient" else _run(args)
     except (CheckpointError, OverrideError, TapeError, ValueError) as error:
         say(f"error: {error}")
         return USAGE
 
 
 def _run(args: argparse.Namespace) -> int:
+    if not args.path or not args.coin:
+        raise ValueError("fair-value scores a recording; give its path and --coin")
     if not 0 <= args.start < args.end <= 1:
         raise ValueError(f"--from {args.start} --to {args.end}, expected 0 <= from < to <= 1")
     read = lambda clock: tapes.read(args.path, args.coin, args.reference, clock, args.books)

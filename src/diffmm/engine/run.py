@@ -178,6 +178,25 @@ def watch_in_chunks(stage: Stage, params: Any, inputs: Any, *, chunk: int) -> An
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), out)
 
 
+def each_path(fn: Callable[[Any, Any], Any], lanes: int) -> Callable[[Any, Any], Any]:
+    """`(theta, paths) -> fn(theta, path)` of every path, compiled; outputs are stacked.
+
+    Args:
+        fn: of one path; it may be a gradient.
+        lanes: paths side by side in one kernel; must divide the number of paths.
+    """
+
+    @jax.jit
+    def run(theta: Any, paths: Any) -> Any:
+        group = lambda x: x.reshape(-1, lanes, *x.shape[1:])
+        flat = lambda x: x.reshape(-1, *x.shape[2:])
+        side_by_side = jax.vmap(fn, in_axes=(None, 0))
+        out = jax.lax.map(lambda one: side_by_side(theta, one), jax.tree.map(group, paths))
+        return jax.tree.map(flat, out)
+
+    return run
+
+
 def value_and_gradient(loss: Callable[..., Any]) -> Callable[..., Any]:
     """A loss with a remark beside, and its gradient in the first argument, compiled."""
     return jax.jit(jax.value_and_grad(loss, has_aux=True))

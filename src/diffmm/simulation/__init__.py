@@ -2,9 +2,11 @@
 
 from . import (
     account as account,
+    control_problem as control_problem,
     generative as generative,
     hard_fills as hard_fills,
     laws as laws,
     probes as probes,
+    soft_fills as soft_fills,
 )
 from .world import parse as parse, World as World

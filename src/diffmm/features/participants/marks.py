@@ -1,6 +1,6 @@
 """What is looked at of each change: size, depth, kind, symmetry, and the times of its row."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -11,6 +11,7 @@ from .changes import Changes
 from .statistics import ADD, CANCEL, KINDS, Marks, REPLACE
 
 
+@runtime_checkable
 class Times(Protocol):
     """The clocks of a row."""
 
