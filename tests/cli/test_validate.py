@@ -41,7 +41,7 @@ def test_the_shipped_belief_is_above_its_floors_on_the_part_it_was_not_fitted_on
 ):
     page = tmp_path / "page.html"
     told = ["fair-value", str(TAPE), "--coin", coin, "--json", "--html", str(page)]
-    code, out, _ = run(capsys, validate, *told)
+    code, out, _ = run(capsys, validate, *told, *["--participants"] * (coin == "WLFI"))
     assert code == 0
     found = json.loads(out)
     gains = [found["mse_gain_vs_mid"][h]["value"] for h in ("1", "5", "10")]
@@ -50,6 +50,12 @@ def test_the_shipped_belief_is_above_its_floors_on_the_part_it_was_not_fitted_on
     assert len(found["features"]) == 4
     assert max(found["pit_ks"].values()) < 0.15
     assert page.read_text().startswith("<!doctype html>")
+    assert ("Participants" in page.read_text()) == (coin == "WLFI")
+    if coin == "WLFI":
+        who = found["participants"]
+        assert 0.9 < sum(x["share"] for x in who) <= 1 + 1e-9
+        foreseen = [x["skill_vs_constant"]["1"]["low"] > 0 for x in who]
+        assert sum(foreseen) > len(who) / 2
 
 
 @pytest.mark.parametrize(

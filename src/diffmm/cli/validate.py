@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--from", dest="start", type=float, default=0.6, metavar="F", help="scored from this share")
     add("--to", dest="end", type=float, default=1.0, metavar="F", help="scored up to this share")
     add("--seed", type=int, default=0, help="of the bootstrap and of the randomised transform")
+    add("--participants", action="store_true", help="who quotes there: a table; a minute more")
     add("--json", action="store_true", help="one object on one line of stdout")
     add("--html", metavar="OUT", help="write a self-contained page")
     tapes.add_arguments(parser)
@@ -126,6 +127,7 @@ def score(
         "ridge": by(lambda k: gain(at, k, linear[:, k], seed=seed)) if linear is not None else None,
         **calibrated,
         "features": table,
+        "participants": participants(args, tape) if args.participants else None,
         "counters": recording.counters,
         "set": args.set,
     }
@@ -149,6 +151,22 @@ def score(
         pit=pit,
     )
     return summary, drawn
+
+
+def participants(args: argparse.Namespace, tape: Any) -> list[dict[str, Any]]:
+    """Manners of quoting in the tape, scored from the same share of it on."""
+    import numpy as np
+
+    from diffmm.core import defaults
+    from diffmm.engine import run
+    from diffmm.evaluation import participants as evaluation
+    from diffmm.features import participants
+
+    config, declared = participants.Config(), defaults(participants.Params)
+    stage = evaluation.stage(config)
+    told = evaluation.told(run.watch(stage, declared, tape.rows, unpack=tape.layout.unpack))
+    period_s = np.asarray(declared.mixture.period_s, np.float64)
+    return evaluation.table(tape, told, period_s, config.horizons_s, args.start, args.seed)
 
 
 def _words(told: dict[str, Any]) -> None:

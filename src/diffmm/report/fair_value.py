@@ -58,6 +58,7 @@ def write_fair_value(
         "forecast of the mid</p>" + _tiles(summary) + _gains(summary) + _by_age(drawn)
     )
     body += _calibration(drawn) + _belief(drawn) + _burst(drawn) + _features(summary)
+    body += _participants(summary)
     text = html.escape(json.dumps(summary, indent=1))
     body += (
         f"<h2>Reproduce with</h2><pre>{html.escape(reproduce)}</pre>"
@@ -179,3 +180,30 @@ def _features(summary: Mapping[str, Any]) -> str:
     return "<h2>Features, held out: log score in millinats a moment</h2>" + words.table(
         ["feature", "alone", "when the others are in"], rows
     )
+
+
+def _participants(summary: Mapping[str, Any]) -> str:
+    """Manners of quoting that the book's changes fall into, and whether they are foreseen."""
+    if not summary["participants"]:
+        return ""
+    skills = lambda told: [f"{words.signed(x['value'])} ({_interval(x)})" for x in told.values()]
+    rows = [
+        [
+            str(row["class"]),
+            f"{row['size_usd']:,.0f} ({row['size_sd']:.2f})",
+            "none" if row["cycle_s"] is None else f"{row['cycle_s']:g} s",
+            f"{row['stability']:.2f}",
+            f"{row['share']:.2f}",
+            *skills(row["skill_vs_constant"]),
+            *skills(row["skill_vs_recent"]),
+        ]
+        for row in summary["participants"]
+    ]
+    horizons = list(summary["participants"][0]["skill_vs_constant"])
+    head = ["class", "size, USD (s.d. of log)", "cycle", "stability", "share of events"]
+    head += [
+        f"next quotes, {h} s, over {rival}"
+        for rival in ("the mean", "the last minute")
+        for h in horizons
+    ]
+    return "<h2>Participants</h2>" + words.table(head, rows)
