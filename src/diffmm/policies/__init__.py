@@ -9,5 +9,6 @@ from . import (
     avellaneda_stoikov as avellaneda_stoikov,
     cartea_jaimungal as cartea_jaimungal,
     glft as glft,
+    quoting as quoting,
 )
 from .grid import Depths as Depths, inventories as inventories
