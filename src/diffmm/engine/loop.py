@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools as ft
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -12,7 +13,8 @@ from jaxtyping import Array, Float, Int32
 from diffmm import belief
 from diffmm.core import where
 from diffmm.core.health import FATAL
-from diffmm.market import Layout
+from diffmm.execution import Targets
+from diffmm.market import Event, Layout
 from diffmm.simulation import hard_fills
 
 from . import graph
@@ -127,6 +129,17 @@ def fold_frame(
     config: Config,
 ) -> tuple[Loop, Record]:
     """Rows of one frame, then the decision at its wake."""
+    pair, seen, told, filled = _fold_rows(params, rule, state, frame, config)
+    loop = Loop(pair[0], pair[1], state.deciding)
+    loop, quotes = decide_row(params, loop, seen, told, config=config)
+    told = filled.lots, filled.lots_ticks
+    return loop, make_record(*told, quotes, *standing(loop.world), seen)
+
+
+def _fold_rows(
+    params: graph.Params, rule: hard_fills.Params, state: Loop, frame: Array, config: Config
+) -> tuple[Any, graph.Seen, Any, hard_fills.Filled]:
+    """World and belief after a frame's rows, the last of them as seen and told, and its fills."""
 
     def row(carry: Any, vector: Any) -> tuple[Any, Any]:
         pair, *last = carry
@@ -137,10 +150,7 @@ def fold_frame(
     shapes = jax.eval_shape(ft.partial(observe_row, config=config), params, rule, start, frame[0])
     blank = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes[1])
     (pair, seen, told), filled = jax.lax.scan(row, (start, blank[0], blank[1]), frame)
-    loop = Loop(pair[0], pair[1], state.deciding)
-    loop, quotes = decide_row(params, loop, seen, told, config=config)
-    told = filled.lots, filled.lots_ticks
-    return loop, make_record(*told, quotes, *standing(loop.world), seen)
+    return pair, seen, told, filled
 
 
 def standing(world: hard_fills.State) -> tuple[Any, Any]:
@@ -194,3 +204,33 @@ def counterfactual(
         return jax.lax.scan(step, init(params, rule, config=config), frames)[1]
 
     return jax.vmap(one)(batch_params)
+
+
+Policy = Callable[[graph.Seen, Event], Targets]
+"""What to quote at a wake, in place of the engine's decision."""
+
+
+@ft.partial(jax.jit, static_argnames=("policy", "config"))
+def rival(
+    params: graph.Params,
+    rule: hard_fills.Params,
+    frames: Float[Array, "frames rows width"],
+    *,
+    policy: Policy,
+    config: Config,
+) -> tuple[Trades, tuple[Int32[Array, "frames side slots"], Int32[Array, "frames side slots"]]]:
+    """Another policy on the same tape, by the same fill rule, wakes and latencies.
+
+    It is told what the engine is told, and sees what it sees; nothing else of the engine acts.
+
+    Returns:
+        Its trades, and the ticks and lots of its orders after each decision.
+    """
+
+    def step(state: Loop, frame: Array) -> tuple[Loop, Any]:
+        (world, observing), seen, told, filled = _fold_rows(params, rule, state, frame, config)
+        world = hard_fills.act(world, policy(seen, told))
+        trades = Trades(filled.lots, filled.lots_ticks, seen.belief.mean[belief.V])
+        return Loop(world, observing, state.deciding), (trades, standing(world))
+
+    return jax.lax.scan(step, init(params, rule, config=config), frames)[1]
