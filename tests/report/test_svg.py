@@ -211,3 +211,11 @@ def test_extremes_of_a_column_are_its_smallest_and_largest_row():
         inside = y[rows[(rows >= 100 * k) & (rows < 100 * (k + 1))]]
         assert (inside.min(), inside.max()) == (column.min(), column.max())
     assert len(rows) <= 22
+
+
+def test_an_axis_that_is_not_time_has_plain_numbers():
+    x = np.linspace(0, 1, 20)
+    one = lambda is_time: svg.line_chart("t", x, [svg.Line("a", x, "c1")], is_time=is_time)
+    assert ">0.2 s<" in one(True)
+    assert ">0.2 s<" not in one(False)
+    assert ">0.2<" in one(False)

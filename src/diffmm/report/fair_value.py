@@ -127,6 +127,7 @@ def _calibration(d: Drawn) -> str:
         middle,
         [*lines, Line("right", np.ones(BINS), "ink", dash="4 3")],
         unit="share, 1 is right",
+        is_time=False,
         height=150,
         note="Whole seconds; an unchanged mid is spread over its own probability.",
     )

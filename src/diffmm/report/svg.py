@@ -103,7 +103,9 @@ def line_chart(
     body += [_marks(p, m) for m in marks]
     keys = [(b.name, paint(b.color, 2 * b.opacity)) for b in bands]
     keys += [(s.name, paint(s.color)) for s in (*lines, *marks) if s.name]
-    return p.figure("".join(body), keys)
+    at = axes.ticks(p.x.low, p.x.high)
+    places = [] if p.is_time else list(zip(p.x(at), axes.labels(at), strict=True))
+    return p.figure("".join(body), keys, x_labels=places)
 
 
 def stacked_area(title: str, x: np.ndarray, layers: Sequence[Layer], **frame) -> str:
