@@ -86,6 +86,7 @@ def truth(world):
         mode_sigma_bp=f([sigma]),
         age_s=f(0.0),
         drift_rate=f(1.0),
+        log_scale=f(np.zeros(3)),
         informed=f(share),
         nis=f(0.0),
         log_score=f(0.0),
@@ -105,6 +106,7 @@ def truth(world):
         trade_usd=f(world.takers.mean_usd),
         volume_usd_s=f(world.takers.mean_usd * world.takers.rate_s),
         has_book=jnp.array(True),
+        is_flowing=jnp.array(True),
     )
     budget = risk.RiskBudget(
         position_usd=f(0.0),
