@@ -1,5 +1,6 @@
 """Session-wide JAX settings and the independently computed oracles."""
 
+import contextlib
 import json
 import pathlib
 
@@ -23,3 +24,20 @@ def oracles():
     if not path.exists():
         pytest.skip("the shared oracles folder is absent beside the checkout")
     return {entry["name"]: entry for entry in json.loads(path.read_text())}
+
+
+MAPS = pathlib.Path("/proc/self/maps")
+MOST_MAPS = 30_000
+"""Half of what Linux lets a process have; each compiled program takes dozens, and the one too many
+ends the process without a word."""
+
+
+@pytest.fixture(autouse=True)
+def _room_for_compiled_programs():
+    yield
+    with contextlib.suppress(OSError):
+        with MAPS.open() as file:
+            is_full = sum(1 for _ in file) > MOST_MAPS
+        if is_full:
+            # What is needed again comes from the cache on disk.
+            jax.clear_caches()
