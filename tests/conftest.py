@@ -28,8 +28,7 @@ def oracles():
 
 MAPS = pathlib.Path("/proc/self/maps")
 MOST_MAPS = 30_000
-"""Half of what Linux lets a process have; each compiled program takes dozens, and the one too many
-ends the process without a word."""
+"""About half of what Linux lets a process have; each compiled program takes dozens."""
 
 
 @pytest.fixture(autouse=True)

@@ -22,6 +22,10 @@ import meaning
 from diffmm import allocation, belief, core, execution, features, pricing, risk
 
 
+# Two gradients of the whole engine take minutes to compile where other work shares the machine.
+pytestmark = pytest.mark.timeout(900)
+
+
 CONFIG, ROWS = bundles.CONFIG, bundles.ROWS
 PARTS = ("features", "belief", "risk", "pricing", "allocation", "execution")
 
