@@ -116,7 +116,8 @@ class Account(eqx.Module):
 
     - `position_usd`: signed inventory q at the anchor, long positive.
     - `wealth_usd`: account value W.
-    - `room_usd`: inventory room q_max, a hard limit on |q|.
+    - `room_usd`: inventory room q_max, what |q| and the orders that stand may come to; those whose
+      cancel flies come on top.
     - `gamma_limit_usd`: limit on the ladder's Gamma exposure.
     - `maker_fee_bp`, `taker_fee_bp`: rebates negative.
     """

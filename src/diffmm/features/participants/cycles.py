@@ -3,6 +3,8 @@
 Source: Mardia & Jupp (2000), 5.3 and 10.3; Banerjee et al. (2005), eq. 4.4.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -12,7 +14,7 @@ from diffmm.core import numerics, small
 from .statistics import Classes, Marks, Params
 
 
-TAU = 6.283185307179586
+TAU = 2 * math.pi
 """A full turn in radians."""
 
 
