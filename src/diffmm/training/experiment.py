@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from .gradient_check import NAMES
+from .problem import NAMES
 
 
 STAGES = ("features", "belief", "risk", "pricing", "allocation", "execution")
@@ -44,8 +44,8 @@ class About(_Table, frozen=True, kw_only=True):
     def __post_init__(self):
         if not self.name or set(self.name) & set("/\\ ") or self.name.startswith("."):
             raise ValueError(f"experiment.name {self.name!r}, expected a name fit for a folder")
-        if self.seed < 0:
-            raise ValueError(f"experiment.seed = {self.seed}, expected at least 0")
+        # Four streams of a million blocks each have to fit into a key.
+        _within("experiment.seed", self.seed, 0, 500)
 
 
 class Market(_Table, frozen=True, kw_only=True):
@@ -88,17 +88,20 @@ class Objective(_Table, frozen=True, kw_only=True):
     - `kind`: `mean` of U; `log_growth`, W times the mean of log(1 + U / W); or `cvar`, the
       mean of the `tail_share` worst.
     - `aversion`: lambda of the running inventory penalty inside U, 1/USD.
+    - `excess_per_s`: cost of a second beyond the room, as a share of what lies beyond.
     - `tail_share`: of `cvar`.
     - `prior_weight`: USD taken off for a coordinate one prior scale from its start, squared.
     """
 
     kind: Literal["mean", "log_growth", "cvar"] = "mean"
     aversion: float = 0.1
+    excess_per_s: float = 0.0
     tail_share: float = 0.1
     prior_weight: float = 0.0
 
     def __post_init__(self):
         _within("objective.aversion", self.aversion, 1e-12, 1e6)
+        _within("objective.excess_per_s", self.excess_per_s, 0.0, 1e6)
         _within("objective.tail_share", self.tail_share, 1e-3, 1.0)
         _within("objective.prior_weight", self.prior_weight, 0.0, 1e9)
 
@@ -111,7 +114,7 @@ class Train(_Table, frozen=True, kw_only=True):
     - `parameters`: trainable scalars, by their paths.
     - `steps`, `paths`, `frames`: of Adam; paths of a step; frames of a path.
     - `lanes`: paths side by side in one kernel.
-    - `learning_rate`, `warmup_steps`, `final_rate`: a rise from 0, then a cosine to this share.
+    - `learning_rate`, `warmup_steps`, `final_rate`: a rise, then a cosine to this share.
     - `clip_norm`: largest norm of a gradient, USD a coordinate.
     - `temperature`: of a relaxed fill, in log odds.
     - `evaluate_every`, `held_out_paths`: steps between looks at hard fills on paths kept apart.
@@ -148,12 +151,36 @@ class Train(_Table, frozen=True, kw_only=True):
         for name in ("learning_rate", "clip_norm", "temperature"):
             _within(f"train.{name}", getattr(self, name), 1e-9, 1e9)
         _within("train.final_rate", self.final_rate, 0.0, 1.0)
-        for name in ("paths", "held_out_paths", "final_paths"):
-            if getattr(self, name) < 1 or getattr(self, name) % self.lanes:
+        pairs = (("paths", "lanes"), ("held_out_paths", "paths"), ("final_paths", "paths"))
+        for name, of in pairs:
+            found, unit = getattr(self, name), getattr(self, of)
+            if found < 1 or found % unit:
                 raise ValueError(
-                    f"train.{name} = {getattr(self, name)}, "
-                    f"expected a multiple of train.lanes = {self.lanes}"
+                    f"train.{name} = {found}, expected a multiple of train.{of} = {unit}"
                 )
+
+
+class Tune(_Table, frozen=True, kw_only=True):
+    """How the searches without gradients look.
+
+    **Attributes:**
+
+    - `candidate_paths`: hard runs of a candidate, the same for all.
+    - `spread`: standard deviation of the first candidates, in prior scales.
+    - `reach`: of the box in which `tpe` and `random` look, in prior scales.
+    - `looks`: points of the curve.
+    """
+
+    candidate_paths: int = 128
+    spread: float = 0.5
+    reach: float = 2.0
+    looks: int = 10
+
+    def __post_init__(self):
+        _within("tune.candidate_paths", self.candidate_paths, 1, 1_000_000)
+        _within("tune.spread", self.spread, 1e-6, 100.0)
+        _within("tune.reach", self.reach, 1e-6, 100.0)
+        _within("tune.looks", self.looks, 1, 1000)
 
 
 class Sweep(_Table, frozen=True, kw_only=True):
@@ -184,6 +211,7 @@ class Experiment(_Table, frozen=True, kw_only=True):
     engine: Start = Start()
     objective: Objective = Objective()
     train: Train = Train()
+    tune: Tune = Tune()
     sweep: Sweep | None = None
     features: dict[str, Any] = {}
     belief: dict[str, Any] = {}
