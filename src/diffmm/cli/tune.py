@@ -70,10 +70,8 @@ def _run(args: argparse.Namespace) -> int:
         say(f"{last.charged:,.0f} of {args.budget:,.0f} events  {curve[-1]['hard_usd']:+.4f} USD")
     wall_s = time.perf_counter() - started
     if not curve:
-        least = asked.candidate_events
-        raise ValueError(
-            f"--budget {args.budget:g} does not pay for a round of {least:,.0f} events"
-        )
+        least = f"{asked.candidate_events:,.0f} events a candidate"
+        raise ValueError(f"--budget {args.budget:g} does not pay for one round of {least}")
     result = {
         "experiment": experiment.experiment.name,
         "world": experiment.world.name,

@@ -105,6 +105,8 @@ class RunFolder:
     def resume(self, like: State) -> State | None:
         """The newest state that is whole, with the metrics cut back to it; none if there is none.
 
+        What is newer and damaged is removed: the run makes it again.
+
         Raises:
             CheckpointError: where states are there and none of them is whole.
         """
@@ -115,6 +117,8 @@ class RunFolder:
             except CheckpointError as error:
                 problem = problem or error
                 continue
+            for damaged in (x for x in self._saved() if x > step):
+                shutil.rmtree(self.steps / str(damaged))
             values = [np.asarray(named[name]) for name in _named(like)]
             self._cut(step)
             return jax.tree.unflatten(jax.tree.structure(like), values)

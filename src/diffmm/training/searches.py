@@ -162,7 +162,7 @@ def _tpe(asked: Asked) -> Iterator[Spent]:
     study = optuna.create_study(direction="maximize", sampler=sampler)
     study.enqueue_trial(dict.fromkeys(names, 0.0))
 
-    def propose() -> tuple[np.ndarray, Callable[[float], None]]:
+    def propose() -> tuple[np.ndarray, Callable[[float], object]]:
         trial = study.ask()
         z = np.array([trial.suggest_float(name, -reach, reach) for name in names])
         return z, lambda value: study.tell(trial, value)
@@ -174,7 +174,7 @@ def _random(asked: Asked) -> Iterator[Spent]:
     reach, n = asked.experiment.tune.reach, len(asked.problem.at.names)
     key, count = jax.random.key(asked.seed), 0
 
-    def propose() -> tuple[np.ndarray, Callable[[float], None]]:
+    def propose() -> tuple[np.ndarray, Callable[[float], object]]:
         nonlocal count
         one = jax.random.uniform(jax.random.fold_in(key, count), (n,), minval=-reach, maxval=reach)
         # The start is a candidate too.
@@ -186,7 +186,7 @@ def _random(asked: Asked) -> Iterator[Spent]:
 
 
 def _one_by_one(
-    asked: Asked, propose: Callable[[], tuple[np.ndarray, Callable[[float], None]]]
+    asked: Asked, propose: Callable[[], tuple[np.ndarray, Callable[[float], object]]]
 ) -> Iterator[Spent]:
     """Candidate after candidate; the best so far is recommended."""
     best, best_usd, spent = np.zeros(len(asked.problem.at.names)), -np.inf, 0.0
