@@ -49,20 +49,20 @@ class Config:
     chunk: int = 8
 
     @classmethod
-    def small(cls) -> "Config":
+    def small(cls, inside: int = 4, near: int = 20) -> "Config":
         """The sizes on which the laws run, and only prices that no parameter moves."""
-        return cls._of(graph.Config.small(), Layout(levels=4, slots=2))
+        return cls._of(graph.Config.small(), Layout(levels=4, slots=2), inside, near)
 
     @classmethod
-    def default(cls) -> "Config":
+    def default(cls, inside: int = 4, near: int = 20) -> "Config":
         """The sizes of the product but for its deep candidates."""
-        return cls._of(graph.Config.default(), Layout())
+        return cls._of(graph.Config.default(), Layout(), inside, near)
 
     @classmethod
-    def _of(cls, engine: graph.Config, layout: Layout) -> "Config":
+    def _of(cls, engine: graph.Config, layout: Layout, inside: int, near: int) -> "Config":
         # Deep candidates stand on whole ticks at a distance in the market's own units: they jump
         # when a parameter moves the unit, and their derivative is zero.
-        prices = pricing.Config(CandidatesConfig(inside=4, near=20, deep=0))
+        prices = pricing.Config(CandidatesConfig(inside=inside, near=near, deep=0))
         sizes = allocation.Config(prices.candidates.total)
         return cls(dataclasses.replace(engine, pricing=prices, allocation=sizes), layout)
 

@@ -74,10 +74,18 @@ class Start(_Table, frozen=True, kw_only=True):
 
     - `checkpoint`: a folder, `default`, or `declared` for the declared values.
     - `size`: `small` (4 levels, 2 slots) or `default`, the product's shapes.
+    - `inside`, `near`: candidate prices inside the spread and near the touch. The one order of a
+      side stands at their mean, weighted by gain, so few that are far serve a wide spread better.
     """
 
     checkpoint: str = "default"
     size: Literal["small", "default"] = "small"
+    inside: int = 4
+    near: int = 20
+
+    def __post_init__(self):
+        _within("engine.inside", self.inside, 1, 64)
+        _within("engine.near", self.near, 1, 64)
 
 
 class Objective(_Table, frozen=True, kw_only=True):

@@ -49,8 +49,9 @@ def problem(
         ValueError: for a parameter that is no trainable scalar.
     """
     asked, train, market = experiment.objective, experiment.train, experiment.world
-    is_small = experiment.engine.size == "small"
-    loop = soft_loop.Config.small() if is_small else soft_loop.Config.default()
+    engine = experiment.engine
+    sizes = soft_loop.Config.small if engine.size == "small" else soft_loop.Config.default
+    loop = sizes(engine.inside, engine.near)
     values = defaults(soft_loop.Params)
     number = lambda like, x: jax.numpy.asarray(x, like.dtype)
     fills = type(values.fills)(number(values.fills.temperature, train.temperature))
