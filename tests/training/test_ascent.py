@@ -69,10 +69,16 @@ def test_the_prior_pulls_back_to_the_start():
 
 @pytest.mark.parametrize("wrong", [1.0, 1.3])
 def test_an_audit_sees_a_slope_that_hard_runs_do_not_have(wrong):
-    found = ascent.audit(Hill(wrong=wrong, block=64), MEAN, np.zeros(3), 0, 0.1)
+    hill = Hill(wrong=wrong, block=64)
+    found = ascent.audit(hill, np.zeros(3), hill.slopes(np.zeros(3), 1)[1].mean(axis=0), 0, 0.1)
     np.testing.assert_allclose(found["relaxed"], wrong * found["hard"], rtol=1e-9)
     if wrong > 1:
         assert found["z"] > 4
+
+
+def test_along_no_direction_there_is_no_slope():
+    found = ascent.audit(Hill(), np.zeros(3), np.zeros(3), 0, 0.1)
+    assert found == {"relaxed": 0.0, "hard": 0.0, "standard_error": 0.0, "z": 0.0}
 
 
 def test_the_best_look_is_remembered():

@@ -126,15 +126,21 @@ def look(state: State, value_usd: float) -> State:
 
 
 def audit(
-    problem: Problem, asked: Objective, z: np.ndarray, seed: int, distance: float
+    problem: Problem, z: np.ndarray, along: np.ndarray, seed: int, distance: float
 ) -> dict[str, float]:
-    """The slope along the gradient by relaxed and by hard runs of the same draws, USD a unit.
+    """The mean utility's slope by relaxed and by hard runs of the same draws, USD a prior scale.
 
     The hard one is a central difference: of the simulator that is meant, without a bias but for the
-    curvature within `distance`. Both are of the mean of U; an objective with other weights leads in
-    another direction and is compared along it.
+    curvature within `distance`.
+
+    Args:
+        problem: what is played.
+        z: where.
+        along: the direction. It must come from another block: a gradient's own paths rise along it
+            by their noise too.
+        seed: of the block that is asked.
+        distance: of the difference, in prior scales.
     """
-    along = slope(problem, asked, z, seed).gradient
     length = float(np.linalg.norm(along))
     if not np.isfinite(length) or length == 0:
         return {"relaxed": 0.0, "hard": 0.0, "standard_error": 0.0, "z": 0.0}

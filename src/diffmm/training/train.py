@@ -121,10 +121,10 @@ def run(
         is_stale = 0 < train.patience <= int(state.looks_since)
         if now == train.steps or is_stale:
             break
+        found = ascent.slope(given, asked, state.z, ascent.seeds(seed, TRAINING, 1, now)[0])
         if train.audit_every and now % train.audit_every == 0:
             block = ascent.seeds(seed, SELECTION, 1)[0]
-            note("audit", ascent.audit(given, asked, state.z, block, AUDIT_DISTANCE))
-        found = ascent.slope(given, asked, state.z, ascent.seeds(seed, TRAINING, 1, now)[0])
+            note("audit", ascent.audit(given, state.z, found.gradient, block, AUDIT_DISTANCE))
         norm = float(np.linalg.norm(found.gradient))
         note(
             "step",
