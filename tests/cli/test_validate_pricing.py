@@ -1,4 +1,4 @@
-"""`diffmm validate pricing` from the command line."""
+"""`diffmm validate pricing` and `shadow` from the command line."""
 
 import argparse
 import json
@@ -7,6 +7,8 @@ import pathlib
 import pytest
 
 from diffmm.cli import validate
+from diffmm.live.journal import in_folder
+from diffmm.venues import world_io
 
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -27,6 +29,7 @@ def _in_the_checkout(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_world_is_scored_by_its_truth_under_every_rule(capsys, tmp_path):
     page = tmp_path / "page.html"
     argv = ["pricing", "thin", "--for", "240", "--from", "0.4", "--seeds", "2", "--fee-bp", "1.5"]
@@ -51,6 +54,59 @@ def test_a_world_is_scored_by_its_truth_under_every_rule(capsys, tmp_path):
     assert set(told["verdicts"]) == {"p_fill.slope", "edge_given_fill.slope"}
     assert page.read_text().startswith("<!doctype html>")
     assert "under each rule" in page.read_text()
+    assert "beside reference policies" in page.read_text()
+    for found in told["placed"].values():
+        assert found["references"]["decay"] > 0
+        policies = found["policies"]
+        assert list(policies) == [
+            "ours",
+            "glft",
+            "avellaneda_stoikov",
+            "cartea_jaimungal",
+            "fixed_spread",
+            "join_touch",
+        ]
+        assert all(x["fills"] > 0 for x in policies.values())
+        pair, own = policies["glft"]["ours_less_it_60s_usd_per_hour"], "markout_60s_usd_per_hour"
+        gap = policies["ours"][own]["value"] - policies["glft"][own]["value"]
+        assert pair["value"] == pytest.approx(gap)
+        assert 0 <= policies["glft"]["theta_below_gamma_share"] <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_shadow_replay_keeps_its_limits_and_says_what_its_fills_were_expected_to_earn(capsys):
+    code, out, err = run(capsys, "shadow", "thin", "--for", "240", "--json")
+    assert code == 0
+    told = json.loads(out)
+    assert told["gamma_violations"] == 0
+    assert told["edge_fills"] <= told["fills"]
+    for name in ("expected_edge_bp", "realised_edge_bp"):
+        assert told[name]["low"] < told[name]["value"] < told[name]["high"]
+    assert 0 < told["two_sided_seconds"] <= told["quote_seconds"] <= told["seconds"]
+    assert 0 <= told["theta_below_gamma_share"] <= 1
+    assert "gamma violations 0" in err
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_shadow_session_s_journal_is_a_recording_of_what_it_heard(capsys, tmp_path):
+    with in_folder(tmp_path / "journal") as journal:
+        journal.write({"t": "run", "mode": "shadow", "venue": "a world", "coin": "SIM"})
+        for line in world_io.lines(world_io.load_world("thin"), 0, 120.0):
+            stamp, raw = line.split(" ", 1)
+            journal.write({"t": "line", "ns": int(stamp), "raw": raw})
+    code, out, _ = run(capsys, "shadow", str(tmp_path), "--json")
+    assert code == 0
+    told = json.loads(out)
+    assert told["coin"] == "SIM"
+    assert told["quote_seconds"] > 0
+
+
+def test_a_folder_without_a_journal_is_refused(capsys, tmp_path):
+    code, out, err = run(capsys, "shadow", str(tmp_path))
+    assert (code, out) == (2, "")
+    assert "no journal of a run" in err
 
 
 @pytest.mark.parametrize(

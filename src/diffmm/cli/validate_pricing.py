@@ -8,7 +8,7 @@ import shlex
 import sys
 from typing import Any
 
-from . import markets
+from . import contest, markets
 from .replay import account_inputs, fill_rule, load_params, say
 
 
@@ -125,6 +125,23 @@ def probe(
     whole, own = scored(pooled, args.life_s), scored(pooled, own_s)
     asked = bars.SYNTHETIC if found[0].is_world else bars.RECORDED
     judged = lambda x, of: bars.verdicts(asked, x, x["by_rule"], of)
+    placed = None
+    if not args.probes_only:
+        key = probe_run.Rule(args.life_s, on_touch, split)
+        placed = {
+            market.name: contest.run(
+                market,
+                params,
+                rule,
+                account_inputs(args),
+                (one[key], args.life_s),
+                counts[market.name]["size_usd"],
+                (args.start, args.end),
+                on_touch=on_touch,
+                seed=args.seed,
+            )
+            for market, one in zip(found, per_market, strict=True)
+        }
     return {
         **whole,
         "quote_life": {
@@ -133,6 +150,7 @@ def probe(
         },
         "verdicts": judged(whole, coins),
         "coins": coins,
+        "placed": placed,
     }
 
 
@@ -168,3 +186,10 @@ def _words(told: dict[str, Any]) -> None:
             )
         for name, x in life["verdicts"].items():
             say(f"{life['life_s']:g} s  {name:<24} {x['bar']}: {x['verdict']}")
+    for coin, found in (told["placed"] or {}).items():
+        for name, x in found["policies"].items():
+            say(
+                f"{coin:<12}{name:<20}{x['fills']:>6} fills  60 s net "
+                f"{shown(x['markout_60s_bp']['value'])} bp  "
+                f"{shown(x['markout_60s_usd_per_hour']['value'])} USD/h"
+            )
