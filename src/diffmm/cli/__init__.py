@@ -11,7 +11,7 @@ from . import flags
 COMMANDS = {
     "live": "the engine on a streamed market, in shadow mode",
     "replay": "the engine on a recording or a generative world, orders filled by the hard rule",
-    "validate": "fair value against other forecasts, or the gradient against hard fills",
+    "validate": "fair value, the pricing surface or the gradient, against what came of them",
     "fit": "features and belief from recordings, by likelihood, to a checkpoint",
     "train": "parameters uphill by the gradient through the fills of a world, to a checkpoint",
     "tune": "the gradient, CMA-ES, TPE or random search on the same budget of events",

@@ -1,0 +1,242 @@
+"""Probe quotes over a whole tape: priced by the surface, then filled under every stated rule."""
+
+import dataclasses
+import functools as ft
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from diffmm.evaluation import forecast, probe_scores
+from diffmm.evaluation.probe_scores import Outcomes, Placed, Said
+from diffmm.market import Event, Kind, Tape
+from diffmm.simulation import hard_fills, quote_probes, resting
+
+from . import graph, loop, probing, run
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """How probes are placed, and the fill rules they are tried under.
+
+    **Attributes:**
+
+    - `grid`: where.
+    - `every_s`: distance of the moments; a probe is placed at the first wake after each.
+    - `warm_s`: start of a tape that the belief needs.
+    - `slack_s`: a lane is free this long after its probe's life, for the lag of the feed.
+    - `splits`: shares of cancels in front of us.
+    - `on_touch`: whether an opposite touch that reaches us fills us too.
+    """
+
+    grid: probing.Grid = dataclasses.field(default_factory=probing.Grid)
+    every_s: float = 1.0
+    warm_s: float = 30.0
+    slack_s: float = 2.0
+    splits: tuple[float, ...] = (0.0, 0.5, 1.0)
+    on_touch: tuple[bool, ...] = (False, True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Marks:
+    """What a fill at each row is marked at, in the coordinate of `forecast.Path.mid_bp`.
+
+    **Attributes:**
+
+    - `bp`: by row.
+    - `after_s`: how long after a fill the mark is known.
+    """
+
+    bp: np.ndarray
+    after_s: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """One way to fill: a life, who is filled by what, and the cancel split."""
+
+    life_s: float
+    on_touch: bool
+    split: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """Which probes count: placed from `start_s`, everything about them known by `end_s`."""
+
+    start_s: float
+    end_s: float
+
+
+def marks_at_mid(known: forecast.Path, after_s: float) -> Marks:
+    """The mid `after_s` after each row."""
+    return Marks(known.mid_bp[known.row_at(known.time_s + after_s)], after_s)
+
+
+def run_probes(
+    tape: Tape,
+    params: graph.Params,
+    rule: hard_fills.Params,
+    marks: Marks,
+    lives_s: tuple[float, ...],
+    window: Window,
+    *,
+    config: Config,
+    engine: graph.Config,
+    takers_have_limits: bool,
+    group: int = 0,
+) -> tuple[dict[Rule, Outcomes], dict[str, Any]]:
+    """Outcomes by rule, and counts.
+
+    Probes placed before the window are there too, not scored: references are fitted on them.
+
+    Args:
+        tape: a market.
+        params: of the engine.
+        rule: latencies; its cancel split is replaced.
+        marks: of fills.
+        lives_s: quote lives, above the engine's cancel latency.
+        window: what is scored.
+        config: where, when and under which rules.
+        engine: static choices of its stages.
+        takers_have_limits: whether the tape is a generative world's.
+        group: number of this market among those pooled.
+    """
+    known = forecast.path(tape)
+    event = tape.events()
+    fills = hard_fills.Config(tape.layout.slots, takers_have_limits=takers_have_limits)
+    closed = loop.Config(engine, fills, tape.layout, tape.frame_rows)
+    priced = _priced(tape, params, rule, lives_s, config.grid, closed)
+    placed, at = _place(tape, event, known, priced, lives_s, rule, config)
+    anchor_bp = -np.cumsum(np.asarray(event.shift_bp, np.float64))
+    latency_s = float(rule.order_latency_ms) / resting.MS_PER_S
+    broken = np.asarray(event.restart) | (
+        (np.asarray(event.kind) == int(Kind.ANCHOR)) & (np.asarray(event.shift_ticks) == 0)
+    )
+    broken_s = known.time_s[broken]
+    time_s = known.time_s[placed.row]
+    out: dict[Rule, Outcomes] = {}
+    told: dict[str, Any] = {"probes": 2 * len(placed.row) * config.grid.total}
+    for on_touch in config.on_touch:
+        for split in config.splits:
+            lots, refused = _fill(
+                tape, rule, placed, at, lives_s, split, on_touch, config, takers_have_limits
+            )
+            for k, life_s in enumerate(lives_s):
+                told_until = time_s + latency_s + life_s + config.slack_s
+                is_whole = np.searchsorted(broken_s, time_s, "right") == np.searchsorted(
+                    broken_s, told_until, "right"
+                )
+                in_time = told_until + marks.after_s <= window.end_s
+                is_before = told_until + marks.after_s <= window.start_s
+                is_scored = time_s >= window.start_s
+                out[Rule(life_s, on_touch, split)] = probe_scores.outcomes(
+                    _said(priced, placed.row, k),
+                    placed,
+                    probe_scores.filled(placed, lots[:, k], marks.bp),
+                    time_s=time_s,
+                    anchor_bp=anchor_bp[placed.row],
+                    mid_bp=known.mid_bp[placed.row],
+                    # A probe that straddles the start belongs to neither part.
+                    is_kept=is_whole & in_time & (is_scored | is_before),
+                    is_scored=is_scored,
+                    group=group,
+                )
+            told["refused"] = [int(x) for x in refused]
+    told["size_usd"] = float(np.median(priced.size_usd[placed.row, 0])) if len(placed.row) else 0.0
+    return out, told
+
+
+def _priced(
+    tape: Tape,
+    params: graph.Params,
+    rule: hard_fills.Params,
+    lives_s: tuple[float, ...],
+    grid: probing.Grid,
+    closed: loop.Config,
+) -> probing.Priced:
+    lives = jnp.asarray(lives_s, params.pricing.cancel_latency_s.dtype)
+    asked = probing.Params(params, rule, lives)
+    stage = _pricing_stage(closed, grid)
+    return jax.tree.map(np.asarray, run.watch(stage, asked, tape.rows, unpack=_as_it_is))
+
+
+@ft.cache
+def _pricing_stage(config: loop.Config, grid: probing.Grid) -> Any:
+    return probing.build(config, grid)
+
+
+@ft.cache
+def _filling_stage(config: hard_fills.Config, phases: int, depths: int) -> Any:
+    return quote_probes.build(config, phases, depths)
+
+
+def _as_it_is(row: Any) -> Any:
+    return row
+
+
+def _phases(rule: hard_fills.Params, lives_s: tuple[float, ...], config: Config) -> int:
+    """Lanes by turns, so that one is free again when its turn comes."""
+    busy_s = float(rule.order_latency_ms) / resting.MS_PER_S + max(lives_s) + config.slack_s
+    return int(np.ceil(busy_s / config.every_s)) + 1
+
+
+def _place(
+    tape: Tape,
+    event: Event,
+    known: forecast.Path,
+    priced: probing.Priced,
+    lives_s: tuple[float, ...],
+    rule: hard_fills.Params,
+    config: Config,
+) -> tuple[Placed, quote_probes.Placing]:
+    """Probes at the first wake after each moment, and what each row of the tape places."""
+    asked = np.flatnonzero(np.asarray(priced.is_priced))
+    asked = asked[known.time_s[asked] >= config.warm_s]
+    moment = np.floor(known.time_s[asked] / config.every_s).astype(int)
+    first = np.diff(moment, prepend=-1) > 0
+    row, moment = asked[first], moment[first]
+    phase = moment % _phases(rule, lives_s, config)
+    lot_usd = np.asarray(event.rules.lot_usd, np.float64)[row]
+    lots = np.maximum(np.floor(np.asarray(priced.size_usd)[row, 0] / lot_usd), 1)
+    lots = lots[:, None, None] * np.ones(priced.ticks.shape[1:])
+    placed = Placed(row, phase, lots)
+    n = len(tape.rows)
+    by_row = np.full(n, -1, np.int32)
+    by_row[row] = phase
+    all_lots = np.zeros(priced.ticks.shape, np.float32)
+    all_lots[row] = lots
+    return placed, quote_probes.Placing(event, by_row, np.asarray(priced.ticks), all_lots)
+
+
+def _fill(
+    tape: Tape,
+    rule: hard_fills.Params,
+    placed: Placed,
+    at: quote_probes.Placing,
+    lives_s: tuple[float, ...],
+    split: float,
+    on_touch: bool,
+    config: Config,
+    takers_have_limits: bool,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lots by row, life, phase, depth and side; and orders refused by life."""
+    fills = hard_fills.Config(1, fill_on_touch=on_touch, takers_have_limits=takers_have_limits)
+    stage = _filling_stage(fills, _phases(rule, lives_s, config), config.grid.total)
+    one = rule.queue_cancel_ahead
+    rule = dataclasses.replace(rule, queue_cancel_ahead=jnp.asarray(split, one.dtype))
+    asked = quote_probes.Params(rule, jnp.asarray(lives_s, one.dtype))
+    found = run.watch(stage, asked, at, unpack=_as_it_is)
+    return np.asarray(found.lots), np.asarray(found.refused).sum(axis=(0, 2, 3))
+
+
+def _said(priced: probing.Priced, row: np.ndarray, life: int) -> Said:
+    """The surface at the probes, for one life, in float64."""
+    wide = ("is_valid", "price_bp")
+    pick = lambda name: (
+        getattr(priced, name)[row] if name in wide else getattr(priced, name)[row, life]
+    )
+    return Said(*(np.asarray(pick(name), np.float64) for name in Said._fields))._replace(
+        is_valid=np.asarray(priced.is_valid)[row]
+    )
