@@ -13,6 +13,8 @@ COMMANDS = {
     "replay": "the engine on a recording or a generative world, orders filled by the hard rule",
     "validate": "fair value against other forecasts, or the gradient against hard fills",
     "fit": "features and belief from recordings, by likelihood, to a checkpoint",
+    "train": "parameters uphill by the gradient through the fills of a world, to a checkpoint",
+    "tune": "the gradient, CMA-ES, TPE or random search on the same budget of events",
     "bench": "latency and throughput, each beside a trivial compiled call",
     "record": "write a venue's frames to a file that replay reads",
     "ckpt": "make, show and verify checkpoints",
@@ -26,10 +28,10 @@ COMMANDS = {
 }
 
 
-USES_JAX = {"live", "replay", "validate", "fit", "bench", "ckpt", "doctor"}
+USES_JAX = {"live", "replay", "validate", "fit", "train", "tune", "bench", "ckpt", "doctor"}
 
 
-DIFFERENTIATES = {"fit", "gradient"}
+DIFFERENTIATES = {"fit", "train", "tune", "gradient"}
 """A backward pass as one kernel takes too long to compile."""
 
 
