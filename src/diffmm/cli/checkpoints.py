@@ -9,6 +9,7 @@ from .saying import say
 
 
 DEFAULT = pathlib.Path("checkpoints") / "default"
+DECLARED = "declared"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +71,29 @@ def load(checkpoint: str | None, settings: list[str]) -> tuple[Any, Found]:
         return apply(target, settings), found
     params, _ = restore(found.folder, target)
     return apply(params, settings), found
+
+
+def of_experiment(experiment: Any) -> Any:
+    """The parameters that an experiment starts from, its own tables on top.
+
+    Raises:
+        CheckpointError: for a checkpoint that must not be used.
+        OverrideError: for a value that has no place.
+    """
+    from diffmm.core import defaults
+    from diffmm.engine import graph
+    from diffmm.training import apply
+
+    named = experiment.engine.checkpoint
+    if named == DECLARED:
+        return apply(defaults(graph.Params), experiment.settings())
+    return load(None if named == DEFAULT.name else named, experiment.settings())[0]
+
+
+def start_folder(experiment: Any) -> pathlib.Path | None:
+    """The folder that an experiment's parameters start from; none where they are declared."""
+    named = experiment.engine.checkpoint
+    return None if named == DECLARED else find(None if named == DEFAULT.name else named).folder
 
 
 def stepper(found: Found, params: Any, rule: Any, config: Any) -> Any:

@@ -94,8 +94,22 @@ def here() -> dict[str, Any]:
         "platform": jax.default_backend(),
         "machine": platform.machine(),
         "x64": bool(jax.config.read("jax_enable_x64")),
-        "source": _source(),
+        "source": source(),
     }
+
+
+def source() -> str:
+    """SHA-256 over the code that the programs are traced from."""
+    root = importlib.resources.files("diffmm")
+    at = pathlib.Path(str(root))
+    found = {name: files.digests(at / name) for name in SOURCES}
+    code = {
+        f"{package}/{path}": sha256
+        for package, some in found.items()
+        for path, sha256 in some.items()
+        if path.endswith(".py")
+    }
+    return exported.digest(code)
 
 
 def has_step(folder: pathlib.Path) -> bool:
@@ -188,17 +202,3 @@ def _name(orders: str, part: str) -> str:
 
 def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _source() -> str:
-    """SHA-256 over the code that the programs are traced from."""
-    root = importlib.resources.files("diffmm")
-    at = pathlib.Path(str(root))
-    found = {name: files.digests(at / name) for name in SOURCES}
-    code = {
-        f"{package}/{path}": sha256
-        for package, some in found.items()
-        for path, sha256 in some.items()
-        if path.endswith(".py")
-    }
-    return exported.digest(code)
