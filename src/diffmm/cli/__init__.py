@@ -14,10 +14,11 @@ COMMANDS = {
     "validate": "fair value, the pricing surface or the gradient, against what came of them",
     "fit": "features and belief from recordings, by likelihood, to a checkpoint",
     "train": "parameters uphill by the gradient through the fills of a world, to a checkpoint",
+    "sweep": "many configurations on the same random numbers, in processes, on Ray or Slurm",
     "tune": "the gradient, CMA-ES, TPE or random search on the same budget of events",
     "bench": "latency and throughput, each beside a trivial compiled call",
     "record": "write a venue's frames to a file that replay reads",
-    "ckpt": "make, show and verify checkpoints",
+    "ckpt": "make, show, verify, promote and export checkpoints",
     "venue": "a venue on this machine that speaks Hyperliquid, for play money",
     "status": "what the runs say of themselves, and whether they live",
     "ctl": "pause, resume, reduce-only or stop one run",
@@ -28,7 +29,18 @@ COMMANDS = {
 }
 
 
-USES_JAX = {"live", "replay", "validate", "fit", "train", "tune", "bench", "ckpt", "doctor"}
+USES_JAX = {
+    "live",
+    "replay",
+    "validate",
+    "fit",
+    "train",
+    "sweep",
+    "tune",
+    "bench",
+    "ckpt",
+    "doctor",
+}
 
 
 DIFFERENTIATES = {"fit", "train", "tune", "gradient"}

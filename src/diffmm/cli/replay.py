@@ -8,9 +8,10 @@ import sys
 import time
 from typing import Any
 
+from . import checkpoints
+
 
 OK, USAGE = 0, 2
-CHECKPOINT = pathlib.Path("checkpoints") / "default"
 CADENCES = {"full": None, "5@0.5s": (5, 0.5), "20@5s": (20, 5.0)}
 """Levels and seconds between books, by the name of the cadence."""
 
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--for", dest="for_s", type=float, metavar="SECONDS", help="length of a world")
     add("--coin", help="market; not needed for a world")
     add("--reference", metavar="COIN", help="market of the same recording that leads")
-    add("--checkpoint", metavar="DIR", help="parameters; default checkpoints/default")
+    add("--checkpoint", metavar="DIR|NAME", help="parameters; default checkpoints/default")
     add("--set", action="append", default=[], metavar="P=V", help="one parameter otherwise")
     add("--books", choices=CADENCES, default="full", help="thin the books to a cadence")
     add_rule_arguments(parser)
@@ -192,16 +193,7 @@ def _tape(args: argparse.Namespace, account: Any) -> tuple[Any, dict[str, Any]]:
 
 def load_params(checkpoint: str | None, settings: list[str]) -> Any:
     """A checkpoint's parameters, by default the shipped one's, with settings on top."""
-    from diffmm.core import defaults
-    from diffmm.engine import graph
-    from diffmm.training import apply, restore
-
-    target = defaults(graph.Params)
-    if checkpoint is None and not CHECKPOINT.exists():
-        say(f"params as declared: {CHECKPOINT} is not in this folder")
-        return apply(target, settings)
-    params, _ = restore(pathlib.Path(checkpoint or CHECKPOINT), target)
-    return apply(params, settings)
+    return checkpoints.load(checkpoint, settings)[0]
 
 
 def fill_rule(args: argparse.Namespace) -> Any:

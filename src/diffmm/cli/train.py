@@ -12,7 +12,8 @@ import sys
 import time
 from typing import Any
 
-from .replay import load_params, say
+from . import checkpoints
+from .replay import say
 
 
 OK, FAILED, USAGE = 0, 1, 2
@@ -99,18 +100,11 @@ def prepare(experiment: Any, devices: int = 1) -> tuple[Any, dict[str, Any]]:
     import jax
     import msgspec
 
-    from diffmm.core import defaults
-    from diffmm.engine import graph
-    from diffmm.training import apply, train
+    from diffmm.training import train
     from diffmm.venues import world_io
 
     world = world_io.load_world(experiment.world.name)
-    checkpoint = experiment.engine.checkpoint
-    if checkpoint == "declared":
-        start = apply(defaults(graph.Params), experiment.settings())
-    else:
-        named = None if checkpoint == "default" else checkpoint
-        start = load_params(named, experiment.settings())
+    start = checkpoints.of_experiment(experiment)
     found = jax.devices()
     if not 1 <= devices <= len(found):
         raise ValueError(f"--devices {devices}, expected 1 to {len(found)}, which are here")

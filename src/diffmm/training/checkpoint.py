@@ -4,7 +4,6 @@ Orbax alone restores a flipped bit without an error and casts dtypes silently, s
 is checked before it reads, and shapes, dtypes and domains after.
 """
 
-import hashlib
 import json
 import pathlib
 from typing import Any, TypeVar
@@ -15,6 +14,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from diffmm.core import declarations, violations
+
+from . import files
 
 
 T = TypeVar("T", bound=eqx.Module)
@@ -93,7 +94,7 @@ def write(
             for name, x in named.items()
         },
         "provenance": provenance,
-        "sha256": _digests(path / ARRAYS),
+        "sha256": files.digests(path / ARRAYS),
     }
     (path / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
 
@@ -110,7 +111,7 @@ def read(path: pathlib.Path, named: dict[str, Any]) -> tuple[dict[str, Any], dic
         leaves, expected = manifest["leaves"], manifest["sha256"]
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(f"{path.name} has no readable {MANIFEST}: {error}") from error
-    found = _digests(path / ARRAYS)
+    found = files.digests(path / ARRAYS)
     if found != expected:
         changed = sorted(k for k in {*found, *expected} if found.get(k) != expected.get(k))
         raise CheckpointError(
@@ -134,11 +135,3 @@ def read(path: pathlib.Path, named: dict[str, Any]) -> tuple[dict[str, Any], dic
 def _named(params: eqx.Module) -> dict[str, Any]:
     pairs = zip(jax.tree.leaves(params), declarations(params), strict=True)
     return {name: x for x, (name, _) in pairs}
-
-
-def _digests(folder: pathlib.Path) -> dict[str, str]:
-    return {
-        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in sorted(folder.rglob("*"))
-        if file.is_file()
-    }

@@ -191,8 +191,28 @@ class Tune(_Table, frozen=True, kw_only=True):
         _within("tune.looks", self.looks, 1, 1000)
 
 
+class Fills(_Table, frozen=True, kw_only=True):
+    """The hard rule by which a sweep's orders are filled; training has a rule of its own.
+
+    **Attributes:**
+
+    - `order_latency_ms`, `cancel_latency_ms`, `queue_cancel_ahead`: of `simulation.hard_fills`.
+    - `fill_on`: prints only, or an opposite touch that reaches us too.
+    """
+
+    order_latency_ms: float = 350.0
+    cancel_latency_ms: float = 350.0
+    queue_cancel_ahead: float = 0.5
+    fill_on: Literal["prints", "prints_or_touch"] = "prints"
+
+    def __post_init__(self):
+        for name in ("order_latency_ms", "cancel_latency_ms"):
+            _within(f"fills.{name}", getattr(self, name), 1e-3, 60_000.0)
+        _within("fills.queue_cancel_ahead", self.queue_cancel_ahead, 0.0, 1.0)
+
+
 class Sweep(_Table, frozen=True, kw_only=True):
-    """Many configurations on the same random numbers.
+    """Many configurations on the same random numbers, in closed loop with hard fills.
 
     **Attributes:**
 
@@ -202,6 +222,8 @@ class Sweep(_Table, frozen=True, kw_only=True):
     - `axes`: values by path, or `{linspace = [a, b, n]}`, `{logspace = [a, b, n]}`.
     - `draws`: of `random`.
     - `trials`: of `list`.
+    - `duration_s`: of each path of the world.
+    - `rows`: configurations side by side in one program.
     """
 
     mode: Literal["grid", "zip", "random", "list"] = "grid"
@@ -209,6 +231,15 @@ class Sweep(_Table, frozen=True, kw_only=True):
     axes: dict[str, Any] = {}
     draws: int = 16
     trials: tuple[dict[str, Any], ...] = ()
+    duration_s: float = 600.0
+    rows: int = 8
+
+    def __post_init__(self):
+        _within("sweep.draws", self.draws, 1, 100_000)
+        _within("sweep.duration_s", self.duration_s, 1.0, 1e6)
+        _within("sweep.rows", self.rows, 1, 1024)
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
+            raise ValueError(f"sweep.seeds = {self.seeds}, expected different seeds, 0 or more")
 
 
 class Experiment(_Table, frozen=True, kw_only=True):
@@ -220,6 +251,7 @@ class Experiment(_Table, frozen=True, kw_only=True):
     objective: Objective = Objective()
     train: Train = Train()
     tune: Tune = Tune()
+    fills: Fills = Fills()
     sweep: Sweep | None = None
     features: dict[str, Any] = {}
     belief: dict[str, Any] = {}
