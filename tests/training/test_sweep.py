@@ -88,8 +88,9 @@ def test_a_random_sweep_is_the_same_twice_and_stays_in_its_ranges():
     [
         ({"axes": {"pricing.offst_bp": [1.0]}}, r"no parameter.*near it: pricing\.offset_bp"),
         ({"axes": {"nowhere": [1.0]}}, "is no parameter and no choice"),
-        ({"axes": {"train.learning_rate": [0.1]}}, r"reads no \[train\].*diffmm train --set"),
-        ({"axes": {"objective.aversion": [0.1]}}, r"reads no \[objective\]"),
+        ({"axes": {"train.learning_rate": [0.1]}}, "does not read it.*diffmm train --set"),
+        ({"axes": {"objective.aversion": [0.1]}}, "does not read it"),
+        ({"axes": {"engine.inside": [3]}}, "does not read it"),
         ({"axes": {"pricing.sniping": [2.0]}}, "expected a"),
         ({"axes": {"pricing.offset_bp": ["far"]}}, "is no number"),
         ({"axes": {"world.room_usd": [-1.0]}}, r"world\.room_usd = -1"),
@@ -175,6 +176,7 @@ def test_a_trial_is_finished_only_with_its_done(opened):
     assert folder.write_table() == [{"trial": 3}, {"trial": 4}]
     (folder.folder(3) / "DONE").unlink()
     assert folder.results() == [{"trial": 4}]
+    assert not folder.is_done(3)
 
 
 def test_the_same_sweep_has_the_same_folder_and_another_source_is_refused(opened, tmp_path):

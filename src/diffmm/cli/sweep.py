@@ -161,16 +161,16 @@ def _play(launcher: str, jobs: list[Any], at_once: int, logs: pathlib.Path) -> d
         say(
             "batch",
             f"{k + 1}/{len(jobs)}  {done} trials done, {len(failed)} failed  "
-            f"{rate:,.0f} configuration-events/s with its compiling  {left:,.0f} s left",
+            f"{rate:,.0f} configuration-events/s after {answer['compile_s']:.1f} s of compiling  "
+            f"{left:,.0f} s left",
         )
         if "error" in answer:
             say("failed", f"trials {answer['failed']}: {answer['error'][:500]}")
-    spent = time.perf_counter() - started
     return {
         "played": done,
-        "wall_s": round(spent, 2),
+        "wall_s": round(time.perf_counter() - started, 2),
         "configuration_events": events,
-        "configuration_events_per_s": round(events / spent) if events else None,
+        "configuration_events_per_s": round(events / wall_s) if events else None,
     }
 
 

@@ -15,7 +15,8 @@ def work(job: dict[str, Any]) -> dict[str, Any]:
             in words), plain, so that it reaches any machine that sees the folder.
 
     Returns:
-        `done`, `failed`: numbers of trials; `events`: configurations times events; `wall_s`.
+        `done`, `failed`: numbers of trials; `events`: configurations times events; `wall_s` and
+        `compile_s`: of the program.
     """
     flags.set_compiler_flags()
     flags.configure_jax()
@@ -31,7 +32,14 @@ def work(job: dict[str, Any]) -> dict[str, Any]:
         # A batch that cannot be played ends no other.
         for trial in trials:
             folder.fail(trial, f"{type(error).__name__}: {error}")
-        return {"done": [], "failed": numbers, "events": 0, "wall_s": 0.0, "error": str(error)}
+        return {
+            "done": [],
+            "failed": numbers,
+            "events": 0,
+            "wall_s": 0.0,
+            "compile_s": 0.0,
+            "error": str(error),
+        }
     for trial, result in zip(trials, results, strict=True):
         folder.put(trial, result)
     return {"done": numbers, "failed": [], **told}
@@ -73,20 +81,28 @@ def play(
     batch = jax.tree.map(lambda *x: jnp.stack(x), *rows)
     config = sweep.config(first.experiment, first.static)
     given = with_padding(tape, frames)
-    started = time.perf_counter()
-    # Rows one after the other are the faster on a processor, side by side on anything wider.
-    lanes = 1 if jax.default_backend() == "cpu" else None
     rule = sweep.rule(first.experiment)
-    trades = loop.counterfactual(batch, rule, given, config=config, lanes=lanes)
-    trades = jax.tree.map(np.asarray, trades)
-    wall_s = time.perf_counter() - started
+    started = time.perf_counter()
+    program = loop.counterfactual.lower(batch, rule, given, config=config, lanes=lanes())
+    program = program.compile()
+    compiled = time.perf_counter()
+    trades = jax.tree.map(np.asarray, program(batch, rule, given))
+    wall_s = time.perf_counter() - compiled
     n = len(tape.frame_index()[0])
     results = []
     for k, trial in enumerate(trials):
         told = score(trial, tape, account, trades.lots[k, :n], trades.lots_ticks[k, :n])
         told["nonfinite"] = int((~np.isfinite(trades.fair_bp[k, :n])).sum())
         results.append(told)
-    return results, {"events": len(tape.rows) * width, "wall_s": wall_s}
+    events = len(tape.rows) * width
+    return results, {"events": events, "wall_s": wall_s, "compile_s": compiled - started}
+
+
+def lanes() -> int | None:
+    """Rows side by side: one after the other on a processor, all of them on anything wider."""
+    import jax
+
+    return 1 if jax.default_backend() == "cpu" else None
 
 
 def with_padding(tape: Any, frames: int) -> Any:

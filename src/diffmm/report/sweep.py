@@ -84,7 +84,11 @@ def _tiles(summary: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) -> st
         tile("configurations", f"{summary['configurations']:,}", f"{summary['seeds']} seeds each"),
         tile("trials finished", f"{summary['done']:,}", f"of {summary['trials']:,}"),
         tile("programs", f"{summary['programs']}", f"{summary['batches']} batches in this call"),
-        tile("events a second", "-" if rate is None else f"{rate:,.0f}", "by configuration"),
+        tile(
+            "events a second",
+            "-" if rate is None else f"{rate:,.0f}",
+            "by configuration, a process, compiling left out",
+        ),
     ]
     if found:
         best = found[0]

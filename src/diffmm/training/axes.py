@@ -17,14 +17,18 @@ import jax
 from diffmm.core import declarations, defaults
 from diffmm.engine import graph
 
-from .experiment import Fills, Market, Start, Sweep
+from .experiment import Fills, Market, Sweep
 from .experiment_file import ExperimentError
 
 
 PARAMETER, STATIC, ENTRY = "parameter", "static", "entry"
-TABLES = {"world": Market, "engine": Start, "fills": Fills}
-"""Tables of the experiment that a replay reads."""
-NOT_READ = ("train", "objective", "tune")
+TABLES = {
+    "world": Market.__struct_fields__,
+    "engine": ("checkpoint", "size"),
+    "fills": Fills.__struct_fields__,
+}
+"""What a replay reads of the experiment's own tables."""
+NOT_READ = ("train", "objective", "tune", "engine")
 RANGES = ("linspace", "logspace")
 
 
@@ -68,7 +72,7 @@ def place(path: str) -> str:
     if path in leaves:
         return PARAMETER
     table, _, name = path.partition(".")
-    entries = [f"{x}.{field}" for x, kind in TABLES.items() for field in kind.__struct_fields__]
+    entries = [f"{x}.{field}" for x, fields in TABLES.items() for field in fields]
     if path in entries:
         return ENTRY
     static = _static(graph.Config.default())
@@ -76,8 +80,8 @@ def place(path: str) -> str:
         return STATIC
     if table in NOT_READ:
         raise ExperimentError(
-            f"sweep axis {path!r}: a sweep replays with hard fills and reads no [{table}]; vary it "
-            f"with diffmm train --set {path}=VALUE"
+            f"sweep axis {path!r}: a sweep replays with hard fills and does not read it; vary it with "
+            f"diffmm train --set {path}=VALUE"
         )
     known = [*leaves, *entries, *static]
     near = difflib.get_close_matches(path, known, 5) or [x for x in known if x.endswith(name)][:5]
