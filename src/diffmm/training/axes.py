@@ -80,8 +80,8 @@ def place(path: str) -> str:
         return STATIC
     if table in NOT_READ:
         raise ExperimentError(
-            f"sweep axis {path!r}: a sweep replays with hard fills and does not read it; vary it with "
-            f"diffmm train --set {path}=VALUE"
+            f"sweep axis {path!r}: a sweep replays with hard fills and does not read it; vary it "
+            f"with diffmm train --set {path}=VALUE"
         )
     known = [*leaves, *entries, *static]
     near = difflib.get_close_matches(path, known, 5) or [x for x in known if x.endswith(name)][:5]
