@@ -8,7 +8,8 @@ import types
 
 import pytest
 
-from diffmm.cli import launchers, sweep as command
+from diffmm.cli import launchers, sweep as command, sweep_worker
+from diffmm.training import experiment_file, sweep, trials
 
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -150,6 +151,8 @@ def test_slurm_gets_one_array_with_its_width(monkeypatch, tmp_path):
     asked = {}
 
     class Executor:
+        cluster = "slurm"
+
         def __init__(self, folder):
             asked["folder"] = folder
 
@@ -167,3 +170,31 @@ def test_slurm_gets_one_array_with_its_width(monkeypatch, tmp_path):
     assert [x["k"] for x in answers] == [0, 1, 2, 3, 4]
     assert asked["slurm_array_parallelism"] == 3
     assert asked["folder"] == str(tmp_path)
+
+
+def die(job):
+    import os
+
+    os._exit(9)
+
+
+def test_a_worker_that_dies_is_said_with_what_to_do():
+    with pytest.raises(launchers.WorkerError, match="--resume plays what is left"):
+        list(launchers.run("local", die, JOBS[:1], 1, pathlib.Path("logs")))
+
+
+def test_a_batch_that_cannot_be_played_is_kept_with_its_reason(tmp_path, monkeypatch):
+    def broken(*_):
+        raise ValueError("no such thing")
+
+    for name in ("set_compiler_flags", "configure_jax"):
+        monkeypatch.setattr(sweep_worker.flags, name, lambda: None)
+    monkeypatch.setattr(sweep_worker, "play", broken)
+    (tmp_path / "tiny.toml").write_text(TINY)
+    some = sweep.trials(experiment_file.load(tmp_path / "tiny.toml"))[:2]
+    job = {"folder": str(tmp_path), "trials": [x.plain() for x in some]}
+    told = sweep_worker.work(job | {"width": 2, "frames": 1024, "duration_s": 20.0})
+    assert (told["done"], told["failed"]) == ([], [0, 1])
+    assert trials.SweepFolder(tmp_path).failures() == dict.fromkeys(
+        (0, 1), "ValueError: no such thing"
+    )

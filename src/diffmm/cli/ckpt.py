@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", nargs="?", help="folder of the checkpoint, or a promoted name")
     add = parser.add_argument
     add("--set", action="append", default=[], metavar="P=V", help="init: one leaf otherwise")
-    add("--to", metavar="NAME", default="default", help="promote: the name it is started by")
+    add("--to", metavar="NAME", help="promote: the name it is started by; default the folder's")
     add("--against", metavar="DIR|NAME", help="promote: compared with; default checkpoints/default")
     add("-o", "--out", metavar="DIR", help="export: a folder that does not exist yet")
     add("--json", action="store_true", help="promote, export, ls: one object on one line of stdout")
@@ -116,20 +116,29 @@ def _promote(args: argparse.Namespace) -> int:
 
     from . import gate as replays
 
-    path = deployed.record_path(args.to)
+    if args.to is not None:
+        deployed.record_path(args.to)
     folder, params, provenance = _restored(args)
+    name = args.to or _name(folder)
+    path = deployed.record_path(name)
     default, found = checkpoints.load(args.against, [])
     told = replays.run(params, default, gate.Config())
     told["against"] = found.label
     if args.json:
-        sys.stdout.write(json.dumps({"name": args.to, "path": str(folder), **told}) + "\n")
+        sys.stdout.write(json.dumps({"name": name, "path": str(folder), **told}) + "\n")
     if not told["passed"]:
         for reason in told["reasons"]:
             say("refused", reason)
         return FAILED
-    deployed.promote(folder, args.to, told | {"provenance": provenance})
-    say("promoted", f" {folder} as {args.to}: {path}; diffmm live --checkpoint {args.to}")
+    deployed.promote(folder, name, told | {"provenance": provenance})
+    say("promoted", f" {folder} as {name}: {path}; diffmm live --checkpoint {name}")
     return OK
+
+
+def _name(folder: pathlib.Path) -> str:
+    """A folder's own name; of a training run's best, its experiment's."""
+    at = folder.resolve()
+    return at.parents[1].name if at.name == "best" else at.name
 
 
 def _export(args: argparse.Namespace) -> int:
@@ -154,6 +163,9 @@ def _ls(args: argparse.Namespace) -> int:
     rows = []
     for path in sorted(ROOT.glob(f"**/{checkpoint.MANIFEST}")):
         folder = path.parent
+        if folder.parent.name == "steps":
+            # The state of a training run, which is no parameters.
+            continue
         try:
             _, provenance = restore(folder, defaults(graph.Params))
             export.verify(folder)

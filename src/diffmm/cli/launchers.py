@@ -9,6 +9,8 @@ import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from .saying import say
+
 
 Job = dict[str, Any]
 Work = Callable[[Job], dict[str, Any]]
@@ -17,6 +19,10 @@ SLURM_MINUTES = 240
 
 class LauncherError(RuntimeError):
     """A launcher that is not here; the message says how to get it."""
+
+
+class WorkerError(RuntimeError):
+    """A worker that died; what was finished stays."""
 
 
 def run(name: str, work: Work, jobs: list[Job], at_once: int, logs: pathlib.Path) -> Iterator[Any]:
@@ -30,9 +36,16 @@ def run(name: str, work: Work, jobs: list[Job], at_once: int, logs: pathlib.Path
         logs: folder for a scheduler's own files.
 
     Raises:
-        LauncherError: for an extra that is not installed.
+        WorkerError: for a worker that died, or was never started.
     """
-    return {"local": _local, "ray": _ray, "slurm": _slurm}[name](work, jobs, at_once, logs)
+    launch = {"local": _local, "ray": _ray, "slurm": _slurm}[name]
+    try:
+        yield from launch(work, jobs, at_once, logs)
+    except Exception as error:
+        raise WorkerError(
+            f"a worker of --launcher {name} ended without an answer ({type(error).__name__}: "
+            f"{error}); --resume plays what is left, perhaps with fewer --jobs"
+        ) from error
 
 
 def check(name: str) -> None:
@@ -96,6 +109,8 @@ def _slurm(work: Work, jobs: list[Job], at_once: int, logs: pathlib.Path) -> Ite
     import submitit  # pyright: ignore[reportMissingImports]
 
     executor = submitit.AutoExecutor(folder=str(logs))
+    if executor.cluster != "slurm":
+        say("slurm", "there is none on this machine; submitit runs the batches as processes here")
     executor.update_parameters(
         timeout_min=SLURM_MINUTES, cpus_per_task=1, slurm_array_parallelism=at_once
     )

@@ -12,7 +12,7 @@ from typing import Any
 from .saying import say
 
 
-OK, FAILED, USAGE = 0, 1, 2
+OK, FAILED, USAGE, STOPPED = 0, 1, 2, 130
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,10 +35,16 @@ def main(args: argparse.Namespace) -> int:
     from diffmm.training.experiment_file import ExperimentError
     from diffmm.venues.world_io import WorldError
 
-    from .launchers import LauncherError
+    from .launchers import LauncherError, WorkerError
 
     try:
         return _run(args)
+    except KeyboardInterrupt:
+        say("stopped", " what is finished stays; --resume plays the rest")
+        return STOPPED
+    except WorkerError as error:
+        say("error", str(error))
+        return FAILED
     except (ExperimentError, CheckpointError, OverrideError, WorldError, LauncherError) as error:
         say("error", str(error))
         return USAGE
