@@ -192,7 +192,8 @@ def test_a_batch_that_cannot_be_played_is_kept_with_its_reason(tmp_path, monkeyp
     monkeypatch.setattr(sweep_worker, "play", broken)
     (tmp_path / "tiny.toml").write_text(TINY)
     some = sweep.trials(experiment_file.load(tmp_path / "tiny.toml"))[:2]
-    job = {"folder": str(tmp_path), "trials": [x.plain() for x in some]}
+    monkeypatch.chdir(tmp_path)
+    job = {"cwd": str(tmp_path), "folder": str(tmp_path), "trials": [x.plain() for x in some]}
     told = sweep_worker.work(job | {"width": 2, "frames": 1024, "duration_s": 20.0})
     assert (told["done"], told["failed"]) == ([], [0, 1])
     assert trials.SweepFolder(tmp_path).failures() == dict.fromkeys(

@@ -139,6 +139,7 @@ def _frames(batches: list[Any], duration_s: float) -> list[int]:
 def _jobs(folder: Any, batches: list[Any], duration_s: float) -> list[dict[str, Any]]:
     return [
         {
+            "cwd": str(pathlib.Path.cwd()),
             "folder": str(folder.path.resolve()),
             "trials": [x.plain() for x in batch.trials],
             "width": batch.width,

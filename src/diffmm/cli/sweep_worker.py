@@ -1,5 +1,6 @@
 """One batch of a sweep in a process of its own: rows of one compiled program on one market."""
 
+import os
 import pathlib
 import time
 from typing import Any
@@ -11,13 +12,15 @@ def work(job: dict[str, Any]) -> dict[str, Any]:
     """Play every trial of a batch and keep its result; what went wrong is kept too.
 
     Args:
-        job: `folder`, `trials`, `width`, `frames`, `duration_s` and `program` (what is compiled,
-            in words), plain, so that it reaches any machine that sees the folder.
+        job: `cwd` (what relative paths start from), `folder`, `trials`, `width`, `frames`,
+            `duration_s` and `program` (what is compiled, in words), plain, so that it reaches any
+            machine that sees both folders.
 
     Returns:
         `done`, `failed`: numbers of trials; `events`: configurations times events; `wall_s` and
         `compile_s`: of the program.
     """
+    os.chdir(job["cwd"])
     flags.set_compiler_flags()
     flags.configure_jax()
     from diffmm.training.sweep import Trial
