@@ -33,6 +33,12 @@ def test_a_promoted_name_is_found_with_what_its_gate_measured(home, record):
     assert not checkpoints.find(str(home / "mine")).is_promoted
 
 
+def test_a_gate_that_ran_another_source_is_said(record):
+    assert "another source" not in checkpoints.find("calm").label
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"source": "x"}))
+    assert "its gate ran another source of the engine" in checkpoints.find("calm").label
+
+
 def test_one_changed_missing_or_new_file_is_refused_and_named(home, record):
     manifest = home / "mine" / "manifest.json"
     original = manifest.read_text()

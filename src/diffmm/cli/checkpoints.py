@@ -51,7 +51,10 @@ def find(checkpoint: str | None) -> Found:
     shown = folder.relative_to(here) if folder.is_relative_to(here) else folder
     told = deployed.pnl_usd_per_hour(record)
     gate = ", ".join(f"{name} {pnl:+.2f} USD an hour" for name, pnl in told.items())
-    return Found(folder, f"{shown}, promoted as {record['name']} (gate: {gate})", is_promoted=True)
+    label = f"{shown}, promoted as {record['name']} (gate: {gate})"
+    if not deployed.is_of_this_source(record):
+        label += "; its gate ran another source of the engine: promote it again"
+    return Found(folder, label, is_promoted=True)
 
 
 def load(checkpoint: str | None, settings: list[str]) -> tuple[Any, Found]:

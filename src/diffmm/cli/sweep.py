@@ -54,16 +54,17 @@ def _run(args: argparse.Namespace) -> int:
     from diffmm.training import experiment_file, sweep
     from diffmm.training.trials import SweepFolder
 
-    from . import launchers
+    from . import launchers, sweep_plan
 
     launchers.check(args.launcher)
     experiment = experiment_file.load(pathlib.Path(args.config), args.set)
     every = sweep.trials(experiment)
     asked = sweep.of(experiment)
-    mine = _sharded(every, args.shard)
+    mine = sweep_plan.sharded(every, args.shard)
     depends_on = _depends_on(every)
     if args.dry_run:
-        return _dry_run(args, every, sweep.batches(mine, asked.rows), asked.duration_s)
+        sweep_plan.show(every, sweep.batches(mine, asked.rows), asked.duration_s, args.json)
+        return OK
     folder = SweepFolder.open(pathlib.Path(args.out), experiment, every, depends_on)
     left = [x for x in mine if not folder.is_done(x.number)]
     if len(left) < len(mine) and not args.resume:
@@ -72,25 +73,11 @@ def _run(args: argparse.Namespace) -> int:
             "or give another --out"
         )
     todo = sweep.batches(left, asked.rows)
-    jobs = _jobs(folder, todo, asked.duration_s)
+    jobs = sweep_plan.jobs(folder, todo, asked.duration_s)
     at_once = max(1, min(args.jobs or os.cpu_count() or 1, len(jobs)))
     say("sweep", f"{len(every)} trials, {len(left)} to play in {len(jobs)} batches: {folder.path}")
     told = _play(args.launcher, jobs, at_once, folder.path / "logs")
     return _finish(args, experiment, folder, every, todo, told)
-
-
-def _sharded(trials: list[Any], shard: str | None) -> list[Any]:
-    from diffmm.training.experiment_file import ExperimentError
-
-    if shard is None:
-        return trials
-    try:
-        i, n = map(int, shard.split("/"))
-        if not 0 <= i < n:
-            raise ValueError
-    except ValueError:
-        raise ExperimentError(f"--shard {shard!r}, expected I/N with 0 <= I < N") from None
-    return [x for x in trials if x.number % n == i]
 
 
 def _depends_on(trials: list[Any]) -> dict[str, Any]:
@@ -119,36 +106,6 @@ def _depends_on(trials: list[Any]) -> dict[str, Any]:
         "worlds": {name: digest(read(name)) for name in sorted(worlds)},
         "starts": found,
     }
-
-
-def _frames(batches: list[Any], duration_s: float) -> list[int]:
-    """Frames of each batch's tape, padded; a market is made once for all of its batches."""
-    from diffmm.training import sweep
-
-    from . import sweep_worker
-
-    known: dict[str, int] = {}
-    for batch in batches:
-        first = batch.trials[0]
-        if first.market not in known:
-            tape, _ = sweep_worker.market(first, duration_s)
-            known[first.market] = sweep.padded(len(tape.frame_index()[0]))
-    return [known[x.trials[0].market] for x in batches]
-
-
-def _jobs(folder: Any, batches: list[Any], duration_s: float) -> list[dict[str, Any]]:
-    return [
-        {
-            "cwd": str(pathlib.Path.cwd()),
-            "folder": str(folder.path.resolve()),
-            "trials": [x.plain() for x in batch.trials],
-            "width": batch.width,
-            "frames": frames,
-            "duration_s": duration_s,
-            "program": f"{batch.trials[0].program} {batch.width} {frames}",
-        }
-        for batch, frames in zip(batches, _frames(batches, duration_s), strict=True)
-    ]
 
 
 def _play(launcher: str, jobs: list[Any], at_once: int, logs: pathlib.Path) -> dict[str, Any]:
@@ -222,50 +179,3 @@ def _finish(
         say("", f"{pnl['value']:+10.2f} USD/h{ends}, {fills:.0f} fills/h  {label(row['values'])}")
     say("table", f"{folder.path / 'results.jsonl'}   page {page}")
     return FAILED if summary["failed"] else OK
-
-
-def _dry_run(args: argparse.Namespace, every: Any, batches: Any, duration_s: float) -> int:
-    frames = _frames(batches, duration_s)
-    names = {program: k for k, program in enumerate(dict.fromkeys(x.program for x in every))}
-    shapes = {(x.trials[0].program, x.width, n) for x, n in zip(batches, frames, strict=True)}
-    rows = [
-        {
-            "trial": trial.number,
-            "seed": trial.seed,
-            "values": trial.values,
-            "program": names[trial.program],
-            "batch": k,
-        }
-        for k, batch in enumerate(batches)
-        for trial in batch.trials
-    ]
-    rows.sort(key=lambda x: x["trial"])
-    told = {
-        "trials": len(every),
-        "to_play": len(rows),
-        "programs": len(names),
-        "batches": len(batches),
-        "compiles": len(shapes),
-        "rows": max((x.width for x in batches), default=0),
-    }
-    if args.json:
-        sys.stdout.write(json.dumps({**told, "table": rows}) + "\n")
-    else:
-        paths = list(dict.fromkeys(path for row in rows for path in row["values"]))
-        line = lambda cells: "  ".join(f"{x!s:>{w}}" for x, w in zip(cells, wide, strict=True))
-        head = ["trial", "seed", "program", "batch", *paths]
-        wide = [max(len(x), 7) for x in head]
-        sys.stdout.write(line(head) + "\n")
-        for row in rows:
-            values = [_short(row["values"].get(path, "-")) for path in paths]
-            sys.stdout.write(line([*(row[x] for x in head[:4]), *values]) + "\n")
-    say(
-        "dry run",
-        f"{told['to_play']} of {told['trials']} trials, {told['programs']} programs, "
-        f"{told['batches']} batches of up to {told['rows']} rows, {told['compiles']} compiles",
-    )
-    return OK
-
-
-def _short(x: Any) -> str:
-    return f"{x:.6g}" if isinstance(x, float) else str(x)

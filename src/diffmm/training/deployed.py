@@ -1,7 +1,7 @@
 """What may trade: one file a name, written by a gate, that pins every byte of a checkpoint.
 
 `checkpoints/deployed/NAME.json` holds the checkpoint's folder (relative to the record), the SHA-256
-of every file in it, what the gate measured, and the versions it measured with.
+of every file in it, what the gate measured, and the versions and the source it measured with.
 """
 
 import importlib.metadata
@@ -10,7 +10,7 @@ import os
 import pathlib
 from typing import Any
 
-from . import files
+from . import export, files
 from .checkpoint import CheckpointError
 
 
@@ -42,6 +42,7 @@ def promote(
         "sha256": files.digests(pathlib.Path(folder)),
         "gate": gate,
         "versions": {x: importlib.metadata.version(x) for x in VERSIONS},
+        "source": export.source(),
     }
     files.replace(path, json.dumps(record, indent=1, sort_keys=True) + "\n")
     return path
@@ -81,6 +82,11 @@ def read(path: pathlib.Path) -> tuple[pathlib.Path, dict[str, Any]]:
             f"{', '.join(changed)}; promote it again"
         )
     return folder, record
+
+
+def is_of_this_source(record: dict[str, Any]) -> bool:
+    """Whether the gate ran the engine that is here."""
+    return record.get("source") == export.source()
 
 
 def pnl_usd_per_hour(record: dict[str, Any]) -> dict[str, float]:
