@@ -4,6 +4,7 @@
 random numbers. Every block is drawn from its own seed, so a block can be drawn again at any time.
 """
 
+import dataclasses
 import functools as ft
 from collections.abc import Sequence
 from typing import Any
@@ -101,27 +102,30 @@ class Problem:
 
     @ft.cached_property
     def hard(self) -> Any:
-        """`(z, block) -> utility [paths]` of hard runs."""
+        """`(theta, block) -> utility [paths]` of hard runs; `theta` begins with z."""
         return self._compiled(ft.partial(self._utility, is_hard=True))
 
     @ft.cached_property
     def gradient(self) -> Any:
-        """`(z, block) -> (utility [paths], gradient [paths, coordinates])` of relaxed runs."""
+        """`(theta, block) -> (utility [paths], gradient [paths, coordinates])`, relaxed."""
         return self._compiled(jax.value_and_grad(ft.partial(self._utility, is_hard=False)))
 
     def _compiled(self, fn: Any) -> Any:
-        z = jnp.zeros(len(self.at.names), jnp.float32)
-        each = run.each_path(fn, self.lanes, self.devices)
-        return each.lower(z, self.draw(0)).compile()
+        each = run.each_path(lambda theta, path: fn(*theta, path), self.lanes, self.devices)
+        return each.lower(self._theta(np.zeros(len(self.at.names))), self.draw(0)).compile()
 
-    def _utility(self, z: Any, given: Any, *, is_hard: bool) -> Any:
+    def _theta(self, z: np.ndarray) -> Any:
+        """What the compiled programs read: every world and every start share them."""
+        return jnp.asarray(z, jnp.float32), self.at.raw, self.law, self.asked
+
+    def _utility(
+        self, z: Any, raw: Any, law: Law, asked: soft_loop.Params, given: Any, *, is_hard: bool
+    ) -> Any:
         path, draws = given
-        asked, params = self.asked, self.at.params(z)
+        params = dataclasses.replace(self.at, raw=raw).params(z)
         fill = soft_fills.hard if is_hard else soft_fills.relaxed(asked.fills.temperature)
         choice = None if is_hard else asked.replace.temperature
-        return soft_loop.play(params, asked, self.law, path, draws, fill, choice, config=self.loop)[
-            0
-        ]
+        return soft_loop.play(params, asked, law, path, draws, fill, choice, config=self.loop)[0]
 
     def draw(self, seed: int) -> Any:
         """One block of runs and draws; the latest are kept, since they are looked at again."""
@@ -139,12 +143,12 @@ class Problem:
 
     def utilities(self, z: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
         """Of the hard runs of some blocks, float64, `[paths]`."""
-        at = jnp.asarray(z, jnp.float32)
+        at = self._theta(z)
         return np.concatenate([np.asarray(self.hard(at, self.draw(k)), np.float64) for k in seeds])
 
     def slopes(self, z: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Utilities `[paths]` and gradients `[paths, coordinates]` of a relaxed block, float64."""
-        found = self.gradient(jnp.asarray(z, jnp.float32), self.draw(seed))
+        found = self.gradient(self._theta(z), self.draw(seed))
         return np.asarray(found[0], np.float64), np.asarray(found[1], np.float64)
 
     def events(self, seed: int) -> int:
