@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import pathlib
 
 import pytest
@@ -33,6 +34,7 @@ def _in_the_checkout(monkeypatch):
 def test_a_world_is_scored_by_its_truth_under_every_rule(capsys, tmp_path):
     page = tmp_path / "page.html"
     argv = ["pricing", "thin", "--for", "240", "--from", "0.4", "--seeds", "2", "--fee-bp", "1.5"]
+    argv += ["--edge-offsets-bp=-0.5,0.5"]
     code, out, _ = run(capsys, *argv, "--json", "--html", str(page))
     assert code == 0
     assert out.count("\n") == 1
@@ -70,6 +72,10 @@ def test_a_world_is_scored_by_its_truth_under_every_rule(capsys, tmp_path):
         pair, own = policies["glft"]["ours_less_it_60s_usd_per_hour"], "markout_60s_usd_per_hour"
         gap = policies["ours"][own]["value"] - policies["glft"][own]["value"]
         assert pair["value"] == pytest.approx(gap)
+        matched = policies["glft"]["at_matched_notional"]
+        assert matched["edge_offset_bp"] in (-0.5, 0.0, 0.5)
+        apart = lambda x, y=policies["glft"]: abs(math.log(x["filled_usd"] / y["filled_usd"]))
+        assert apart(matched) <= apart(policies["ours"]) + 0.01
         assert 0 <= policies["glft"]["theta_below_gamma_share"] <= 1
 
 
@@ -118,6 +124,7 @@ def test_a_folder_without_a_journal_is_refused(capsys, tmp_path):
         (["thin", "--from", "0.9", "--to", "0.5"], "from < to"),
         (["thin", "--life-s", "0.2"], "cancel_latency_s"),
         (["thin", "--seeds", "0"], "at least 1"),
+        (["thin", "--edge-offsets-bp", "a"], "expected numbers"),
         (["thin", "--set", "pricing.nothing=1"], "pricing.nothing"),
     ],
 )

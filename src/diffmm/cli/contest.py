@@ -28,6 +28,7 @@ def run(
     *,
     on_touch: bool,
     seed: int,
+    offsets_bp: tuple[float, ...] = (),
 ) -> dict[str, Any]:
     """Scores of each policy inside the window.
 
@@ -41,7 +42,10 @@ def run(
         shares: of the tape, from and to.
         on_touch: the rule's static choice.
         seed: of the bootstrap.
+        offsets_bp: what is added to `pricing.offset_bp`, to find runs of ours that fill as much as
+            each reference does.
     """
+    import equinox as eqx
     import numpy as np
 
     from diffmm.engine import loop, stepper
@@ -72,20 +76,39 @@ def run(
     ours, ladders = _ours(stepper.Stepper(params, rule, config), tape, standing, lot_usd[wakes])
     weight_s = _weights(known.time_s[wakes], window)
     fills = {"ours": as_fills(*ours)}
+    swept = {0.0: fills["ours"]}
+    for offset in offsets_bp:
+        old = params.pricing.offset_bp
+        shifted = eqx.tree_at(lambda p: p.pricing.offset_bp, params, old + offset)
+        found, _ = _ours(stepper.Stepper(shifted, rule, config), tape, {}, lot_usd[wakes])
+        swept[offset] = as_fills(*found)
     for k, name in enumerate(tables):
         fills[name] = as_fills(told.lots[:, k], told.lots_ticks[:, k])
-    net = lambda name, h: placed.net_usd(known, fills[name], window, account.maker_fee_bp, h)
+    fee, least = account.maker_fee_bp, float(lot_usd[0])
+    net = lambda f, h: placed.net_usd(known, f, window, fee, h)
+    pair = lambda a, b: {
+        f"ours_less_it_{h}s_usd_per_hour": placed.told(
+            placed.paired_per_hour(net(a, h), net(b, h), window, seed)
+        )
+        for h in placed.HORIZONS_S
+    }
     policies = {}
     for name, f in fills.items():
-        policies[name] = placed.scores(known, f, window, account.maker_fee_bp, seed)
+        policies[name] = placed.scores(known, f, window, fee, seed)
         policies[name]["theta_below_gamma_share"] = ladder.below_gamma_share(
             ladders[name], weight_s
         )
-        if name == "ours":
-            continue
-        for h in placed.HORIZONS_S:
-            apart = placed.paired_per_hour(net("ours", h), net(name, h), window, seed)
-            policies[name][f"ours_less_it_{h}s_usd_per_hour"] = placed.told(apart)
+        if name != "ours":
+            policies[name] |= pair(fills["ours"], f)
+        if name != "ours" and offsets_bp:
+            volume = lambda x: float(np.log(placed.filled_usd(x, window) + least))
+            theirs = volume(f)
+            offset = min(swept, key=lambda x, v=theirs: (abs(volume(swept[x]) - v), abs(x)))
+            policies[name]["at_matched_notional"] = {
+                "edge_offset_bp": offset,
+                **placed.scores(known, swept[offset], window, fee, seed),
+                **pair(swept[offset], f),
+            }
     if fitted is None:
         return {"policies": policies, "references": None, "why_not": why_not}
     return {

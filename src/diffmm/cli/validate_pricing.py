@@ -28,6 +28,7 @@ def run(args: argparse.Namespace) -> int:
     """
     if not 0 <= args.start < args.end <= 1:
         raise ValueError(f"--from {args.start} --to {args.end}, expected 0 <= from < to <= 1")
+    _offsets(args.edge_offsets_bp)
     account = account_inputs(args)
     params, rule = load_params(args.checkpoint, args.set), fill_rule(args)
     cancel_s = float(params.pricing.cancel_latency_s)
@@ -139,6 +140,7 @@ def probe(
                 (args.start, args.end),
                 on_touch=on_touch,
                 seed=args.seed,
+                offsets_bp=_offsets(args.edge_offsets_bp),
             )
             for market, one in zip(found, per_market, strict=True)
         }
@@ -152,6 +154,14 @@ def probe(
         "coins": coins,
         "placed": placed,
     }
+
+
+def _offsets(text: str | None) -> tuple[float, ...]:
+    try:
+        found = {float(x) for x in (text or "").split(",") if x.strip()}
+    except ValueError as error:
+        raise ValueError(f"--edge-offsets-bp {text!r}, expected numbers and commas") from error
+    return tuple(sorted(found - {0.0}))
 
 
 def _about(args: argparse.Namespace, found: list[markets.Market], rule: Any) -> dict[str, Any]:
