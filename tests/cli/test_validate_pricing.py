@@ -5,10 +5,13 @@ import json
 import math
 import pathlib
 
+import numpy as np
 import pytest
 
-from diffmm.cli import validate
+from diffmm.cli import markets, validate
+from diffmm.evaluation import forecast
 from diffmm.live.journal import in_folder
+from diffmm.market import AccountInputs
 from diffmm.venues import world_io
 
 
@@ -113,6 +116,22 @@ def test_a_folder_without_a_journal_is_refused(capsys, tmp_path):
     code, out, err = run(capsys, "shadow", str(tmp_path))
     assert (code, out) == (2, "")
     assert "no journal of a run" in err
+
+
+def test_the_truth_of_a_world_is_on_the_axis_of_its_mids():
+    args = argparse.Namespace(path="none", seeds=1, seed=3, for_s=60.0)
+    still = markets.find(args, AccountInputs())[0]
+    known = forecast.path(still.tape)
+    # Nothing moves there and nobody knows more: V is the mid, but for rounding to ticks.
+    assert np.abs(still.truth_bp - known.mid_bp).max() <= known.tick_bp.max()
+    args = argparse.Namespace(path="private", seeds=1, seed=3, for_s=600.0)
+    secret = markets.find(args, AccountInputs())[0]
+    known = forecast.path(secret.tape)
+    behind = known.mid_bp[known.row_at(known.time_s + 40.0)] - known.mid_bp
+    ahead = secret.truth_bp - known.mid_bp
+    # What V knows now the mid knows when the secret is out.
+    early = known.time_s < known.time_s[-1] - 40
+    assert np.corrcoef(ahead[early], behind[early])[0, 1] > 0.3
 
 
 @pytest.mark.parametrize(
