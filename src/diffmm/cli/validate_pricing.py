@@ -91,9 +91,12 @@ def probe(
         # Coins of one recording share its moves and so its blocks; seeds share nothing.
         offset_s += (span_s // SEED_GAP_S + 2) * SEED_GAP_S if market.is_world else 0.0
 
-    pooled = {
-        key: probe_scores.Outcomes.join([one[key] for one in per_market]) for key in per_market[0]
-    }
+    join = probe_scores.Outcomes.join
+    pooled = (
+        per_market[0]
+        if len(found) == 1
+        else {key: join([one[key] for one in per_market]) for key in per_market[0]}
+    )
     if not any(o.is_scored.any() for o in pooled.values()):
         raise ValueError(f"no probe between --from {args.start} and --to {args.end}: too short")
 
