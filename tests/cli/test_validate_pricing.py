@@ -2,12 +2,16 @@
 
 import argparse
 import json
+import math
 import pathlib
 
+import numpy as np
 import pytest
 
-from diffmm.cli import validate
+from diffmm.cli import markets, validate
+from diffmm.evaluation import forecast
 from diffmm.live.journal import in_folder
+from diffmm.market import AccountInputs
 from diffmm.venues import world_io
 
 
@@ -33,6 +37,7 @@ def _in_the_checkout(monkeypatch):
 def test_a_world_is_scored_by_its_truth_under_every_rule(capsys, tmp_path):
     page = tmp_path / "page.html"
     argv = ["pricing", "thin", "--for", "240", "--from", "0.4", "--seeds", "2", "--fee-bp", "1.5"]
+    argv += ["--edge-offsets-bp=-0.5,0.5"]
     code, out, _ = run(capsys, *argv, "--json", "--html", str(page))
     assert code == 0
     assert out.count("\n") == 1
@@ -70,6 +75,10 @@ def test_a_world_is_scored_by_its_truth_under_every_rule(capsys, tmp_path):
         pair, own = policies["glft"]["ours_less_it_60s_usd_per_hour"], "markout_60s_usd_per_hour"
         gap = policies["ours"][own]["value"] - policies["glft"][own]["value"]
         assert pair["value"] == pytest.approx(gap)
+        matched = policies["glft"]["at_matched_notional"]
+        assert matched["edge_offset_bp"] in (-0.5, 0.0, 0.5)
+        apart = lambda x, y=policies["glft"]: abs(math.log(x["filled_usd"] / y["filled_usd"]))
+        assert apart(matched) <= apart(policies["ours"]) + 0.01
         assert 0 <= policies["glft"]["theta_below_gamma_share"] <= 1
 
 
@@ -109,6 +118,22 @@ def test_a_folder_without_a_journal_is_refused(capsys, tmp_path):
     assert "no journal of a run" in err
 
 
+def test_the_truth_of_a_world_is_on_the_axis_of_its_mids():
+    args = argparse.Namespace(path="none", seeds=1, seed=3, for_s=60.0)
+    still = markets.find(args, AccountInputs())[0]
+    known = forecast.path(still.tape)
+    # Nothing moves there and nobody knows more: V is the mid, but for rounding to ticks.
+    assert np.abs(still.truth_bp - known.mid_bp).max() <= known.tick_bp.max()
+    args = argparse.Namespace(path="private", seeds=1, seed=3, for_s=600.0)
+    secret = markets.find(args, AccountInputs())[0]
+    known = forecast.path(secret.tape)
+    behind = known.mid_bp[known.row_at(known.time_s + 40.0)] - known.mid_bp
+    ahead = secret.truth_bp - known.mid_bp
+    # What V knows now the mid knows when the secret is out.
+    early = known.time_s < known.time_s[-1] - 40
+    assert np.corrcoef(ahead[early], behind[early])[0, 1] > 0.3
+
+
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
@@ -118,6 +143,7 @@ def test_a_folder_without_a_journal_is_refused(capsys, tmp_path):
         (["thin", "--from", "0.9", "--to", "0.5"], "from < to"),
         (["thin", "--life-s", "0.2"], "cancel_latency_s"),
         (["thin", "--seeds", "0"], "at least 1"),
+        (["thin", "--edge-offsets-bp", "a"], "expected numbers"),
         (["thin", "--set", "pricing.nothing=1"], "pricing.nothing"),
     ],
 )

@@ -10,7 +10,7 @@ import numpy as np
 import small_run
 import small_tape
 from diffmm import pricing, risk
-from diffmm.engine import graph, loop, probe_run, probing, run
+from diffmm.engine import chunks, graph, loop, probe_run, probing, run
 from diffmm.evaluation import forecast
 from diffmm.simulation import hard_fills
 
@@ -91,6 +91,15 @@ def test_a_longer_life_is_filled_more_often():
     found = watched()
     at = found.is_priced
     assert (found.fill[at][:, 1] >= found.fill[at][:, 0]).all()
+
+
+def test_a_tape_in_chunks_is_the_tape():
+    params, rule = small_run.params()
+    stage = probing.build(small_run.config(), GRID)
+    asked = probing.Params(params, rule, jnp.asarray(LIVES_S, jnp.float32))
+    parts = chunks.fold(stage, asked, small_tape.tape(), unpack=chunks.as_packed(), rows=150)
+    for a, b in zip(jax.tree.leaves(chunks.whole(parts)), jax.tree.leaves(watched()), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
 def test_a_run_over_a_tape_keeps_the_parts_apart_and_every_probe_whole():

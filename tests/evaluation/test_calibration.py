@@ -33,6 +33,11 @@ def test_the_slope_is_that_of_least_squares():
     assert calibration.slope(np.arange(300.0), x + 1e4, y).value == pytest.approx(expected)
 
 
+def test_a_constant_added_to_what_came_moves_neither_the_slope_nor_its_interval():
+    a, b = calibration.slope(TIME, P, CAME), calibration.slope(TIME, P, CAME + 50)
+    assert (b.value, b.low, b.high) == pytest.approx((a.value, a.low, a.high), rel=1e-6)
+
+
 def test_outcomes_that_share_a_block_widen_the_interval():
     block = np.floor(TIME / 60).astype(int)
     together = (RNG.random(block.max() + 1) < 0.3).astype(float)[block]

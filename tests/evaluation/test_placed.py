@@ -50,6 +50,9 @@ def test_a_markout_is_net_by_notional_and_only_of_fills_in_the_window_that_are_o
     usd = (gains * weights).sum() / 1e4
     hours = 780 / 3600
     assert found["markout_10s_usd_per_hour"]["value"] == pytest.approx(usd / hours)
+    time_s, each = placed.net_usd(RAMP, f, WINDOW, 0.5, 10)
+    assert time_s.tolist() == [100, 200]
+    assert each.sum() == pytest.approx(usd)
 
 
 def test_policies_with_the_same_fills_differ_by_exactly_nothing():

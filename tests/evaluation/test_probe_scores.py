@@ -20,7 +20,7 @@ def said(**values):
 
 def outcomes(one, lots, mark_bp, **values):
     placed = Placed(np.array([1, 3]), np.array([0, 1]), np.full(SHAPE, 4.0))
-    got = probe_scores.filled(placed, lots, mark_bp)
+    got = probe_scores.filled(placed, probe_scores.hits(lots), mark_bp)
     named = {
         "time_s": np.array([10.0, 20.0]),
         "anchor_bp": np.array([0.0, 100.0]),
@@ -56,7 +56,7 @@ def test_a_fill_belongs_to_the_last_probe_of_its_phase_and_is_marked_at_its_own_
 
 def test_a_row_at_which_a_probe_is_placed_still_belongs_to_the_one_before():
     placed = Placed(np.array([1, 3]), np.array([0, 0]), np.full(SHAPE, 4.0))
-    total, _ = probe_scores.filled(placed, lots_of((3, 0, 1, 2)), np.zeros(6))
+    total, _ = probe_scores.filled(placed, probe_scores.hits(lots_of((3, 0, 1, 2))), np.zeros(6))
     assert total[:, 1, 0].tolist() == [2, 0]
 
 

@@ -1,6 +1,7 @@
 """Placed quotes: ours and the reference policies on one tape, and every pair's difference."""
 
 import dataclasses
+import functools
 from typing import Any
 
 from .markets import Market
@@ -10,6 +11,8 @@ SPAN_S = 10.0
 """Over which volatility and the move after a print are taken."""
 MOST_LOTS = 20
 """Room in quotes of a reference, at most: its table stays small and its quotes worth placing."""
+FRAMES = 4096
+"""Decisions kept whole at a time."""
 MARGIN = 1.1
 """A quote is at least this many times the least notional, so that a fall does not drop it."""
 
@@ -25,6 +28,7 @@ def run(
     *,
     on_touch: bool,
     seed: int,
+    offsets_bp: tuple[float, ...] = (),
 ) -> dict[str, Any]:
     """Scores of each policy inside the window.
 
@@ -38,8 +42,10 @@ def run(
         shares: of the tape, from and to.
         on_touch: the rule's static choice.
         seed: of the bootstrap.
+        offsets_bp: what is added to `pricing.offset_bp`, to find runs of ours that fill as much as
+            each reference does.
     """
-    import jax
+    import equinox as eqx
     import numpy as np
 
     from diffmm.engine import loop, stepper
@@ -53,49 +59,85 @@ def run(
     lot_usd = np.asarray(event.rules.lot_usd, np.float64)
     as_fills = lambda lots, ticks: placed.fills(known, anchor_bp, lot_usd, lots, ticks)
 
-    config = loop.Config.default(on_touch, takers_have_limits=market.is_world)
-    record = jax.tree.map(np.asarray, stepper.Stepper(params, rule, config).replay(tape.frames()))
-    index, valid = tape.frame_index()
-    by_row = lambda x: _by_row(x, index, valid, len(tape.rows))
-    ours = as_fills(by_row(record.lots), by_row(record.lots_ticks))
-    wakes = index[:, -1]
-    surface = record.quotes.surface
-    weight_s = _weights(known.time_s[wakes], window)
-    theta = lambda ticks, lots: ladder.below_gamma_share(
-        ladder.priced(surface, ticks, lots, lot_usd[wakes]), weight_s
-    )
-    score = lambda f: placed.scores(known, f, window, account.maker_fee_bp, seed)
-    net = lambda f, h: placed.net_usd(known, f, window, account.maker_fee_bp, h)
-    policies = {
-        "ours": {
-            **score(ours),
-            "theta_below_gamma_share": theta(record.standing_ticks, record.standing_lots),
-        }
-    }
+    tables, taste, fitted, why_not = {}, None, None, None
     try:
         fitted = _fit(known, event, probes, window)
+        taste = _taste(params, account, size_usd, float(lot_usd[0]), tape.instrument)
+        tables = reference.tables(fitted, taste)
     except ValueError as error:
-        return {"policies": policies, "references": None, "why_not": str(error)}
-    taste = _taste(params, account, size_usd, float(lot_usd[0]), tape.instrument)
-    tables = reference.tables(fitted, taste)
-    told = _references(market, rule, tables, taste.size_usd, on_touch)
+        why_not = str(error)
+    told: Any = _references(market, rule, tables, taste.size_usd, on_touch) if taste else None
+    wakes = tape.frame_index()[0][:, -1]
+    standing = {
+        name: (told.standing_ticks[wakes, k], told.standing_lots[wakes, k])
+        for k, name in enumerate(tables)
+    }
+    config = loop.Config.default(on_touch, takers_have_limits=market.is_world)
+    ours, ladders = _ours(stepper.Stepper(params, rule, config), tape, standing, lot_usd[wakes])
+    weight_s = _weights(known.time_s[wakes], window)
+    fills = {"ours": as_fills(*ours)}
+    swept = {0.0: fills["ours"]}
+    for offset in offsets_bp:
+        old = params.pricing.offset_bp
+        shifted = eqx.tree_at(lambda p: p.pricing.offset_bp, params, old + offset)
+        found, _ = _ours(stepper.Stepper(shifted, rule, config), tape, {}, lot_usd[wakes])
+        swept[offset] = as_fills(*found)
     for k, name in enumerate(tables):
-        theirs = as_fills(told.lots[:, k], told.lots_ticks[:, k])
-        at = lambda x, k=k: x[wakes, k][:, :, None]
-        policies[name] = {
-            **score(theirs),
-            "theta_below_gamma_share": theta(at(told.standing_ticks), at(told.standing_lots)),
-            **{
-                f"ours_less_it_{h}s_usd_per_hour": placed.told(
-                    placed.paired_per_hour(net(ours, h), net(theirs, h), window, seed)
-                )
-                for h in placed.HORIZONS_S
-            },
-        }
+        fills[name] = as_fills(told.lots[:, k], told.lots_ticks[:, k])
+    fee, least = account.maker_fee_bp, float(lot_usd[0])
+    net = lambda f, h: placed.net_usd(known, f, window, fee, h)
+    pair = lambda a, b: {
+        f"ours_less_it_{h}s_usd_per_hour": placed.told(
+            placed.paired_per_hour(net(a, h), net(b, h), window, seed)
+        )
+        for h in placed.HORIZONS_S
+    }
+    policies = {}
+    for name, f in fills.items():
+        policies[name] = placed.scores(known, f, window, fee, seed)
+        policies[name]["theta_below_gamma_share"] = ladder.below_gamma_share(
+            ladders[name], weight_s
+        )
+        if name != "ours":
+            policies[name] |= pair(fills["ours"], f)
+        if name != "ours" and offsets_bp:
+            volume = lambda x: float(np.log(placed.filled_usd(x, window) + least))
+            theirs = volume(f)
+            offset = min(swept, key=lambda x, v=theirs: (abs(volume(swept[x]) - v), abs(x)))
+            policies[name]["at_matched_notional"] = {
+                "edge_offset_bp": offset,
+                **placed.scores(known, swept[offset], window, fee, seed),
+                **pair(swept[offset], f),
+            }
+    if fitted is None:
+        return {"policies": policies, "references": None, "why_not": why_not}
     return {
         "policies": policies,
         "references": {**dataclasses.asdict(fitted), **dataclasses.asdict(taste)},
     }
+
+
+def _ours(steps: Any, tape: Any, standing: dict[str, Any], lot_usd: Any) -> Any:
+    """Our fills by row, and every policy's ladder by the surface that we saw, frames in chunks."""
+    import jax
+    import numpy as np
+
+    from diffmm.evaluation import ladder
+
+    index, valid = tape.frame_index()
+    lots, ticks = (np.zeros((len(tape.rows), 2), np.int64) for _ in range(2))
+    parts: dict[str, list[Any]] = {name: [] for name in ("ours", *standing)}
+    for start in range(0, len(index), FRAMES):
+        part = slice(start, start + FRAMES)
+        record = jax.tree.map(np.asarray, steps.replay(tape.frames(part.stop, start)))
+        here = index[part][valid[part]]
+        lots[here], ticks[here] = record.lots[valid[part]], record.lots_ticks[valid[part]]
+        stands = {"ours": (record.standing_ticks, record.standing_lots)}
+        stands |= {k: tuple(x[part][:, :, None] for x in pair) for k, pair in standing.items()}
+        for name, pair in stands.items():
+            found = ladder.priced(record.quotes.surface, *pair, lot_usd[part])
+            parts[name].append(found)
+    return (lots, ticks), {name: ladder.Ladder.join(x) for name, x in parts.items()}
 
 
 def _fit(known: Any, event: Any, probes: tuple[Any, float], window: Any) -> Any:
@@ -141,10 +183,9 @@ def _taste(params: Any, account: Any, size_usd: float, lot_usd: float, instrumen
 def _references(
     market: Market, rule: Any, tables: dict[str, Any], size_usd: float, on_touch: bool
 ) -> Any:
-    import jax
     import numpy as np
 
-    from diffmm.engine import run as runner
+    from diffmm.engine import chunks
     from diffmm.policies import on_tape
     from diffmm.simulation import hard_fills
 
@@ -158,18 +199,15 @@ def _references(
         f(size_usd * (1 + 1e-6)),
     )
     fills = hard_fills.Config(1, on_touch, takers_have_limits=market.is_world)
-    stage = on_tape.build(fills, market.tape.layout)
-    told = runner.watch(stage, asked, market.tape.rows, unpack=lambda row: row)
-    return jax.tree.map(np.asarray, told)
+    stage = _stage(fills, market.tape.layout)
+    return chunks.whole(chunks.fold(stage, asked, market.tape, unpack=chunks.as_packed()))
 
 
-def _by_row(values: Any, index: Any, valid: Any, rows: int) -> Any:
-    """`[frames, E, side]` on the rows of the tape."""
-    import numpy as np
+@functools.cache
+def _stage(fills: Any, layout: Any) -> Any:
+    from diffmm.policies import on_tape
 
-    out = np.zeros((rows, values.shape[2]), np.int64)
-    out[index[valid]] = values[valid]
-    return out
+    return on_tape.build(fills, layout)
 
 
 def _weights(wake_s: Any, window: Any) -> Any:

@@ -44,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--mark-s", type=float, help="of pricing: age at which a fill is marked; risk.holding_s")
     add("--seeds", type=int, default=1, help="of pricing in a world: runs pooled, from --seed on")
     add("--probes-only", action="store_true", help="of pricing: no placed quotes, no references")
+    add(
+        "--edge-offsets-bp", metavar="X,Y", help="of pricing: ours again with these, to match fills"
+    )
     add("--for", dest="for_s", type=float, metavar="SECONDS", help="length of a world")
     tapes.add_arguments(parser)
     parser.set_defaults(clock=None)

@@ -28,6 +28,7 @@ def run(args: argparse.Namespace) -> int:
     """
     if not 0 <= args.start < args.end <= 1:
         raise ValueError(f"--from {args.start} --to {args.end}, expected 0 <= from < to <= 1")
+    _offsets(args.edge_offsets_bp)
     account = account_inputs(args)
     params, rule = load_params(args.checkpoint, args.set), fill_rule(args)
     cancel_s = float(params.pricing.cancel_latency_s)
@@ -90,9 +91,12 @@ def probe(
         # Coins of one recording share its moves and so its blocks; seeds share nothing.
         offset_s += (span_s // SEED_GAP_S + 2) * SEED_GAP_S if market.is_world else 0.0
 
-    pooled = {
-        key: probe_scores.Outcomes.join([one[key] for one in per_market]) for key in per_market[0]
-    }
+    join = probe_scores.Outcomes.join
+    pooled = (
+        per_market[0]
+        if len(found) == 1
+        else {key: join([one[key] for one in per_market]) for key in per_market[0]}
+    )
     if not any(o.is_scored.any() for o in pooled.values()):
         raise ValueError(f"no probe between --from {args.start} and --to {args.end}: too short")
 
@@ -139,6 +143,7 @@ def probe(
                 (args.start, args.end),
                 on_touch=on_touch,
                 seed=args.seed,
+                offsets_bp=_offsets(args.edge_offsets_bp),
             )
             for market, one in zip(found, per_market, strict=True)
         }
@@ -152,6 +157,14 @@ def probe(
         "coins": coins,
         "placed": placed,
     }
+
+
+def _offsets(text: str | None) -> tuple[float, ...]:
+    try:
+        found = {float(x) for x in (text or "").split(",") if x.strip()}
+    except ValueError as error:
+        raise ValueError(f"--edge-offsets-bp {text!r}, expected numbers and commas") from error
+    return tuple(sorted(found - {0.0}))
 
 
 def _about(args: argparse.Namespace, found: list[markets.Market], rule: Any) -> dict[str, Any]:

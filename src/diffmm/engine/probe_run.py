@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffmm.evaluation import forecast, probe_scores
-from diffmm.evaluation.probe_scores import Outcomes, Placed, Said
-from diffmm.market import Event, Kind, Tape
+from diffmm.evaluation.probe_scores import Hits, Outcomes, Placed, Said
+from diffmm.market import Kind, Layout, Tape
 from diffmm.simulation import hard_fills, quote_probes, resting
 
-from . import graph, loop, probing, run
+from . import chunks, graph, loop, probing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,8 +107,10 @@ def run_probes(
     event = tape.events()
     fills = hard_fills.Config(tape.layout.slots, takers_have_limits=takers_have_limits)
     closed = loop.Config(engine, fills, tape.layout, tape.frame_rows)
-    priced = _priced(tape, params, rule, lives_s, config.grid, closed)
-    placed, at = _place(tape, event, known, priced, lives_s, rule, config)
+    row, priced = _priced(tape, params, rule, lives_s, known, config, closed)
+    lot_usd = np.asarray(event.rules.lot_usd, np.float64)
+    moment = np.floor(known.time_s[row] / config.every_s).astype(int)
+    placed = _place(row, priced, lot_usd, moment, _phases(rule, lives_s, config))
     anchor_bp = -np.cumsum(np.asarray(event.shift_bp, np.float64))
     latency_s = float(rule.order_latency_ms) / resting.MS_PER_S
     broken = np.asarray(event.restart) | (
@@ -120,8 +122,8 @@ def run_probes(
     told: dict[str, Any] = {"probes": 2 * len(placed.row) * config.grid.total}
     for on_touch in config.on_touch:
         for split in config.splits:
-            lots, refused = _fill(
-                tape, rule, placed, at, lives_s, split, on_touch, config, takers_have_limits
+            hits, refused = _fill(
+                tape, rule, placed, priced, lives_s, split, on_touch, config, takers_have_limits
             )
             for k, life_s in enumerate(lives_s):
                 told_until = time_s + latency_s + life_s + config.slack_s
@@ -132,9 +134,9 @@ def run_probes(
                 is_before = told_until + marks.after_s <= window.start_s
                 is_scored = time_s >= window.start_s
                 out[Rule(life_s, on_touch, split)] = probe_scores.outcomes(
-                    _said(priced, placed.row, k),
+                    _said(priced, k),
                     placed,
-                    probe_scores.filled(placed, lots[:, k], marks.bp),
+                    probe_scores.filled(placed, hits[k], marks.bp),
                     time_s=time_s,
                     anchor_bp=anchor_bp[placed.row],
                     mid_bp=known.mid_bp[placed.row],
@@ -144,7 +146,7 @@ def run_probes(
                     group=group,
                 )
             told["refused"] = [int(x) for x in refused]
-    told["size_usd"] = float(np.median(priced.size_usd[placed.row, 0])) if len(placed.row) else 0.0
+    told["size_usd"] = float(np.median(priced.size_usd[:, 0])) if len(placed.row) else 0.0
     return out, told
 
 
@@ -153,13 +155,24 @@ def _priced(
     params: graph.Params,
     rule: hard_fills.Params,
     lives_s: tuple[float, ...],
-    grid: probing.Grid,
+    known: forecast.Path,
+    config: Config,
     closed: loop.Config,
-) -> probing.Priced:
+) -> tuple[np.ndarray, probing.Priced]:
+    """Rows of the probes, the first wake after each moment, and the surface there."""
     lives = jnp.asarray(lives_s, params.pricing.cancel_latency_s.dtype)
     asked = probing.Params(params, rule, lives)
-    stage = _pricing_stage(closed, grid)
-    return jax.tree.map(np.asarray, run.watch(stage, asked, tape.rows, unpack=_as_it_is))
+    stage = _pricing_stage(closed, config.grid)
+    rows, kept, last = [], [], -1
+    for part, out in chunks.fold(stage, asked, tape, unpack=chunks.as_packed()):
+        time_s = known.time_s[part]
+        at = np.flatnonzero(out.is_priced & (time_s >= config.warm_s))
+        moment = np.floor(time_s[at] / config.every_s).astype(int)
+        at = at[np.diff(moment, prepend=last) > 0]
+        last = int(moment.max(initial=last))
+        rows.append(part.start + at)
+        kept.append(jax.tree.map(lambda x, at=at: x[at], out))
+    return np.concatenate(rows), jax.tree.map(lambda *x: np.concatenate(x), *kept)
 
 
 @ft.cache
@@ -172,8 +185,9 @@ def _filling_stage(config: hard_fills.Config, phases: int, depths: int) -> Any:
     return quote_probes.build(config, phases, depths)
 
 
-def _as_it_is(row: Any) -> Any:
-    return row
+@ft.cache
+def _as_placing(layout: Layout) -> Any:
+    return lambda row: quote_probes.Placing(layout.unpack(row[0]), *row[1:])
 
 
 def _phases(rule: hard_fills.Params, lives_s: tuple[float, ...], config: Config) -> int:
@@ -183,60 +197,50 @@ def _phases(rule: hard_fills.Params, lives_s: tuple[float, ...], config: Config)
 
 
 def _place(
-    tape: Tape,
-    event: Event,
-    known: forecast.Path,
-    priced: probing.Priced,
-    lives_s: tuple[float, ...],
-    rule: hard_fills.Params,
-    config: Config,
-) -> tuple[Placed, quote_probes.Placing]:
-    """Probes at the first wake after each moment, and what each row of the tape places."""
-    asked = np.flatnonzero(np.asarray(priced.is_priced))
-    asked = asked[known.time_s[asked] >= config.warm_s]
-    moment = np.floor(known.time_s[asked] / config.every_s).astype(int)
-    first = np.diff(moment, prepend=-1) > 0
-    row, moment = asked[first], moment[first]
-    phase = moment % _phases(rule, lives_s, config)
-    lot_usd = np.asarray(event.rules.lot_usd, np.float64)[row]
-    lots = np.maximum(np.floor(np.asarray(priced.size_usd)[row, 0] / lot_usd), 1)
-    lots = lots[:, None, None] * np.ones(priced.ticks.shape[1:])
-    placed = Placed(row, phase, lots)
-    n = len(tape.rows)
-    by_row = np.full(n, -1, np.int32)
-    by_row[row] = phase
-    all_lots = np.zeros(priced.ticks.shape, np.float32)
-    all_lots[row] = lots
-    return placed, quote_probes.Placing(event, by_row, np.asarray(priced.ticks), all_lots)
+    row: np.ndarray, priced: probing.Priced, lot_usd: np.ndarray, moment: np.ndarray, phases: int
+) -> Placed:
+    """Probes of the reference size, in whole lots and at least one."""
+    lots = np.maximum(np.floor(np.asarray(priced.size_usd, np.float64)[:, 0] / lot_usd[row]), 1)
+    return Placed(row, moment % phases, lots[:, None, None] * np.ones(priced.ticks.shape[1:]))
 
 
 def _fill(
     tape: Tape,
     rule: hard_fills.Params,
     placed: Placed,
-    at: quote_probes.Placing,
+    priced: probing.Priced,
     lives_s: tuple[float, ...],
     split: float,
     on_touch: bool,
     config: Config,
     takers_have_limits: bool,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Lots by row, life, phase, depth and side; and orders refused by life."""
+) -> tuple[list[Hits], np.ndarray]:
+    """What was filled, by life; and orders refused by life."""
     fills = hard_fills.Config(1, fill_on_touch=on_touch, takers_have_limits=takers_have_limits)
     stage = _filling_stage(fills, _phases(rule, lives_s, config), config.grid.total)
     one = rule.queue_cancel_ahead
     rule = dataclasses.replace(rule, queue_cancel_ahead=jnp.asarray(split, one.dtype))
     asked = quote_probes.Params(rule, jnp.asarray(lives_s, one.dtype))
-    found = run.watch(stage, asked, at, unpack=_as_it_is)
-    return np.asarray(found.lots), np.asarray(found.refused).sum(axis=(0, 2, 3))
+    n, shape = len(tape.rows), priced.ticks.shape[1:]
+    phase, ticks = np.full(n, -1, np.int32), np.zeros((n, *shape), np.int32)
+    lots = np.zeros((n, *shape), np.float32)
+    phase[placed.row], ticks[placed.row] = placed.phase, priced.ticks
+    lots[placed.row] = placed.lots
+    unpack = _as_placing(tape.layout)
+    hits: list[list[Hits]] = [[] for _ in lives_s]
+    refused = np.zeros(len(lives_s), int)
+    for part, out in chunks.fold(stage, asked, tape, (phase, ticks, lots), unpack=unpack):
+        refused += out.refused.sum(axis=(0, 2, 3))
+        for k in range(len(lives_s)):
+            hits[k].append(probe_scores.hits(out.lots[:, k], part.start))
+    return [Hits.join(x) for x in hits], refused
 
 
-def _said(priced: probing.Priced, row: np.ndarray, life: int) -> Said:
+def _said(priced: probing.Priced, life: int) -> Said:
     """The surface at the probes, for one life, in float64."""
-    wide = ("is_valid", "price_bp")
-    pick = lambda name: (
-        getattr(priced, name)[row] if name in wide else getattr(priced, name)[row, life]
-    )
-    return Said(*(np.asarray(pick(name), np.float64) for name in Said._fields))._replace(
-        is_valid=np.asarray(priced.is_valid)[row]
-    )
+    once = ("is_valid", "price_bp")
+    pick = lambda x, name: x if name in once else x[:, life]
+    told = {
+        name: np.asarray(pick(getattr(priced, name), name), np.float64) for name in Said._fields
+    }
+    return Said(**told)._replace(is_valid=np.asarray(priced.is_valid))

@@ -157,6 +157,15 @@ def watch(stage: Stage, params: Any, rows: Any, *, unpack: Callable[[Any], Any])
     return jax.lax.scan(step, stage.init(params), rows)[1]
 
 
+@ft.partial(jax.jit, static_argnames=("stage", "unpack"))
+def watch_from(
+    stage: Stage, params: Any, state: Any, rows: Any, *, unpack: Callable[[Any], Any]
+) -> tuple[Any, Any]:
+    """The same from a state on, and the state after it: a tape in chunks, see `chunks`."""
+    step = lambda state, row: stage.update(params, state, unpack(row))
+    return jax.lax.scan(step, state, rows)
+
+
 def watch_in_chunks(stage: Stage, params: Any, inputs: Any, *, chunk: int) -> Any:
     """A stage over inputs stacked on the first axis, to be differentiated; not compiled.
 

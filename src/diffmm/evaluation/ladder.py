@@ -37,6 +37,13 @@ class Ladder:
     gamma_usd: np.ndarray
     usd: np.ndarray
 
+    @classmethod
+    def join(cls, parts: list["Ladder"]) -> "Ladder":
+        """Decisions one after the other."""
+        return cls(
+            *(np.concatenate(x) for x in zip(*(vars(p).values() for p in parts), strict=True))
+        )
+
 
 def nearest(surface: Surface, ticks: npt.ArrayLike) -> np.ndarray:
     """Index of the valid column nearest to each order, `[decisions, side, orders]`.

@@ -121,6 +121,11 @@ def scores(
     return out
 
 
+def filled_usd(f: Fills, window: Window) -> float:
+    """Notional filled inside the window."""
+    return float(f.usd[(f.time_s >= window.start_s) & (f.time_s < window.end_s)].sum())
+
+
 def net_usd(known: Path, f: Fills, window: Window, fee_bp: float, after_s: float) -> Any:
     """Times and net markouts in USD of the fills that are old enough inside the window."""
     inside = (f.time_s >= window.start_s) & (f.time_s + after_s <= window.end_s)

@@ -91,24 +91,45 @@ class Placed(NamedTuple):
     lots: np.ndarray
 
 
-def filled(placed: Placed, lots: np.ndarray, mark_bp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+class Hits(NamedTuple):
+    """Fills of probes, one entry each: at which row, of which lane, how much."""
+
+    row: np.ndarray
+    phase: np.ndarray
+    depth: np.ndarray
+    side: np.ndarray
+    lots: np.ndarray
+
+    @classmethod
+    def join(cls, parts: list["Hits"]) -> "Hits":
+        """Those of several stretches of rows."""
+        return cls(*(np.concatenate(x) for x in zip(*parts, strict=True)))
+
+
+def hits(lots: np.ndarray, first_row: int = 0) -> Hits:
+    """Fills from what each row filled, `[rows, phases, depths, side]`."""
+    row, phase, depth, side = np.nonzero(lots)
+    return Hits(row + first_row, phase, depth, side, lots[row, phase, depth, side].astype(float))
+
+
+def filled(placed: Placed, got: Hits, mark_bp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Lots filled of each probe, and their sum times the mark, `[probes, side, depths]`.
 
     Args:
         placed: the probes.
-        lots: fills `[rows, phases, depths, side]`.
+        got: fills.
         mark_bp: what a fill at each row is marked at.
     """
     total = np.zeros(placed.lots.shape)
     marked = np.zeros(placed.lots.shape)
     for phase in np.unique(placed.phase):
-        mine = np.flatnonzero(placed.phase == phase)
-        row, depth, side = np.nonzero(lots[:, phase])
+        mine, here = np.flatnonzero(placed.phase == phase), got.phase == phase
+        row, lots = got.row[here], got.lots[here]
         # A probe is filled by rows after the one at which it was placed.
         probe = np.searchsorted(placed.row[mine], row, side="left") - 1
-        at, got = (mine[probe], side, depth), lots[row, phase, depth, side].astype(float)
-        np.add.at(total, at, got)
-        np.add.at(marked, at, got * mark_bp[row])
+        at = mine[probe], got.side[here], got.depth[here]
+        np.add.at(total, at, lots)
+        np.add.at(marked, at, lots * mark_bp[row])
     return total, marked
 
 

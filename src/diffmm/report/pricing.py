@@ -128,9 +128,22 @@ def _placed(summary: Mapping[str, Any]) -> str:
                     known(x["ours_less_it_60s_usd_per_hour"])
                     if "ours_less_it_60s_usd_per_hour" in x
                     else "",
+                    _matched(x.get("at_matched_notional")),
                 ]
             )
         head = ["policy", "fills", "USD filled", "net 10 s bp", "net 60 s bp", "net 60 s USD/h"]
         head += ["permanent impact bp", "theta below gamma", "half-life s", "drawdown USD"]
-        body += f"<h3>{html.escape(coin)}</h3>" + words.table([*head, "ours less it, USD/h"], rows)
+        head += ["ours less it, USD/h", "at matched notional"]
+        body += f"<h3>{html.escape(coin)}</h3>" + words.table(head, rows)
     return body
+
+
+def _matched(x: Mapping[str, Any] | None) -> str:
+    """Our run whose fills come nearest to a policy's, and what it earned more."""
+    if x is None:
+        return ""
+    apart = x["ours_less_it_60s_usd_per_hour"]
+    return (
+        f"offset {x['edge_offset_bp']:+g} bp, {words.say(x['filled_usd'])} USD: "
+        f"{words.signed(apart['value'])} ({_ends(apart)})"
+    )
