@@ -1,6 +1,11 @@
 """The Sensor of the RFC: market events as standardised observations of the belief state."""
 
-from . import hawkes as hawkes, participants as participants, touch as touch
+from . import (
+    hawkes as hawkes,
+    participants as participants,
+    propagation as propagation,
+    touch as touch,
+)
 from .model import (
     build as build,
     Config as Config,
@@ -14,4 +19,5 @@ from .model import (
     Target as Target,
     update as update,
     with_participants as with_participants,
+    with_propagation as with_propagation,
 )
