@@ -172,6 +172,7 @@ def test_a_mirrored_market_has_the_same_news_of_the_other_sign():
         np.testing.assert_allclose(b, sign * a if sign < 0 else a, atol=1e-10, err_msg=field.name)
 
 
+@pytest.mark.slow
 def test_live_steps_equal_replay_and_are_traced_once():
     traces = []
 

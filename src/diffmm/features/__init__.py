@@ -1,6 +1,7 @@
 """The Sensor of the RFC: market events as standardised observations of the belief state."""
 
 from . import (
+    frontier as frontier,
     hawkes as hawkes,
     participants as participants,
     propagation as propagation,
@@ -18,6 +19,7 @@ from .model import (
     State as State,
     Target as Target,
     update as update,
+    with_frontier as with_frontier,
     with_participants as with_participants,
     with_propagation as with_propagation,
 )

@@ -20,7 +20,7 @@ from jaxtyping import Array, Bool, Float
 from diffmm.core import defaults, numerics, param, POSITIVE, REAL, SHARE, Stage, UNIT, where
 from diffmm.market import Event, Kind
 
-from . import hawkes, participants as quoters, propagation as news
+from . import frontier as liquidations, hawkes, participants as quoters, propagation as news
 from .touch import depth_ratio, log_queue_ratio, order_flow, Touch, touch
 
 
@@ -55,10 +55,12 @@ class Config:
     - `participants`: sizes of their stage, `None` to leave it out of the program. With it go
       `Params.participants`: see `with_participants`.
     - `propagation`: how outside news is taken in, the same way: see `with_propagation`.
+    - `frontier`: where positions are liquidated, the same way: see `with_frontier`.
     """
 
     participants: quoters.Config | None = None
     propagation: news.Config | None = None
+    frontier: liquidations.Config | None = None
 
     @classmethod
     def small(cls) -> "Config":
@@ -104,6 +106,7 @@ class Params(eqx.Module):
     variance_noise_s: Float[Array, ""] = param(POSITIVE, 1.5, unit="s")
     participants: quoters.Params | None = None
     propagation: news.Params | None = None
+    frontier: liquidations.Params | None = None
 
 
 class State(eqx.Module):
@@ -135,6 +138,7 @@ class State(eqx.Module):
     own_move: Float[Array, ""]
     participants: quoters.State | None = None
     propagation: news.State | None = None
+    frontier: liquidations.State | None = None
 
 
 class Features(eqx.Module):
@@ -152,11 +156,13 @@ class Features(eqx.Module):
     - `trade_usd`: mean notional of a taker's print.
     - `volume_usd_s`: traded notional per second.
     - `is_flowing`: whether the feed has spoken all the time since the last row.
-    - `crisis_tilt`: log factor on the rates into the crisis, from what the participants withdrew.
+    - `crisis_tilt`: log factor on the rates into the crisis, from what the participants withdrew
+      and from liquidations.
     - `participants`: what is known of them.
     - `informed_shift`: what outside news that is not yet taken in adds to the informed logit.
     - `mode_tilt`: logs of the factors on the entries into quiet, trending, crisis, from its shape.
     - `propagation`: what is known of it.
+    - `frontier`: where positions are liquidated.
     """
 
     z: Float[Array, "observations"]
@@ -177,6 +183,7 @@ class Features(eqx.Module):
     informed_shift: Float[Array, ""] | None = None
     mode_tilt: Float[Array, "3"] | None = None
     propagation: news.Propagation | None = None
+    frontier: liquidations.Frontier | None = None
 
 
 def with_participants(params: Params) -> Params:
@@ -189,6 +196,12 @@ def with_propagation(params: Params) -> Params:
     """The same with the propagation's parameters as declared, for a config that follows news."""
     declared = defaults(news.Params, params.queue.dtype)
     return dataclasses.replace(params, propagation=declared)
+
+
+def with_frontier(params: Params) -> Params:
+    """The same with the frontier's parameters as declared, for a config that maps liquidations."""
+    declared = defaults(liquidations.Params, params.queue.dtype)
+    return dataclasses.replace(params, frontier=declared)
 
 
 def init(params: Params, *, config: Config) -> State:
@@ -224,6 +237,7 @@ def init(params: Params, *, config: Config) -> State:
         own_move=zero,
         participants=_init_participants(params, config),
         propagation=_init_propagation(params, config),
+        frontier=_init_frontier(params, config),
     )
 
 
@@ -256,6 +270,8 @@ def update(params: Params, state: State, event: Event, *, config: Config) -> tup
         state, seen = _propagated(params, state, event, seen, config)
     if config.participants is not None:
         state, seen = _watched(params, state, event, seen, config)
+    if config.frontier is not None:
+        state, seen = _mapped(params, state, event, seen, config)
     return state, seen
 
 
@@ -285,6 +301,35 @@ def _init_propagation(params: Params, config: Config) -> news.State | None:
     if config.propagation is None or params.propagation is None:
         return None
     return news.init(params.propagation, config=config.propagation)
+
+
+def _init_frontier(params: Params, config: Config) -> liquidations.State | None:
+    """No positions; `None` where liquidations are not mapped.
+
+    Raises:
+        ValueError: when only one of config and parameters maps them.
+    """
+    if (config.frontier is None) != (params.frontier is None):
+        found = "config without parameters" if params.frontier is None else "the reverse"
+        raise ValueError(f"frontier: found {found}, expected both; see `with_frontier`")
+    if config.frontier is None or params.frontier is None:
+        return None
+    return liquidations.init(params.frontier, config=config.frontier)
+
+
+def _mapped(
+    params: Params, state: State, event: Event, seen: Features, config: Config
+) -> tuple[State, Features]:
+    """Liquidations near the price make a crisis likelier, beside what the participants say."""
+    given, before, chosen = params.frontier, state.frontier, config.frontier
+    assert given is not None
+    assert before is not None
+    assert chosen is not None
+    after, said = liquidations.update(given, before, (event, seen.sigma_bp), config=chosen)
+    tilt = said.crisis_tilt
+    tilt = tilt if seen.crisis_tilt is None else seen.crisis_tilt + tilt
+    seen = dataclasses.replace(seen, crisis_tilt=tilt, frontier=said)
+    return dataclasses.replace(state, frontier=after), seen
 
 
 def _propagated(
