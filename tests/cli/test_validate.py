@@ -65,6 +65,9 @@ def test_the_shipped_belief_is_above_its_floors_on_the_part_it_was_not_fitted_on
         (validate, ["fair-value", "x", "--coin", "A", "--from", "0.9", "--to", "0.5"], "from < to"),
         (validate, ["fair-value", "x", "--coin", "A", "--propagation"], "give its --reference"),
         (validate, ["fair-value", "x", "--coin", "A", "--lags", "y"], "was not asked for"),
+        (validate, ["liquidations"], "give its path"),
+        (validate, ["liquidations", "nowhere.csv"], "nowhere.csv"),
+        (validate, ["liquidations", "pyproject.toml"], "expected 'coin'"),
         (fit, ["x", "--coin", "A", "--to", "0", "-o", "new"], "a share in (0, 1]"),
         (fit, ["x", "--coin", "A", "-o", "checkpoints/default"], "exists already"),
         (fit, ["nowhere.gz", "--coin", "A", "-o", "new"], "nowhere.gz"),
@@ -102,3 +105,20 @@ def test_how_fast_a_recorded_market_takes_in_its_reference(capsys, tmp_path):
     assert 0.1 < found["half_s"]["value"] < 3
     assert found["nats_vs_absorbed"]["value"] > 0
     assert "Propagation of moves of BTC" in page.read_text()
+
+
+@pytest.mark.skipif(not TAPE.exists(), reason="the recordings are absent beside the checkout")
+def test_recorded_liquidations_are_told_apart_and_scored(capsys):
+    there = TAPE.parent
+    path = there / "hyperliquid_liquidation_reversion.csv.gz"
+    code, out, _ = run(capsys, validate, "liquidations", str(path), "--json")
+    found = json.loads(out)["reversion"]
+    assert code == 0
+    assert found["n"] > 7_000
+    assert all(x["low"] > 0 for x in found["gain_vs_none"].values())
+    path = there / "hyperliquid_liquidation_fills_2025_2026.csv.gz"
+    code, out, _ = run(capsys, validate, "liquidations", str(path), "--json")
+    found = json.loads(out)["sizes"]
+    assert code == 0
+    assert found["nats_vs_exponential"]["value"] > 0
+    assert 1 < found["tail_exponent"] < 2

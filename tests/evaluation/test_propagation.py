@@ -124,6 +124,25 @@ def test_what_happens_after_the_split_does_not_reach_the_fit():
     assert again["nats_vs_absorbed"] != found["nats_vs_absorbed"]
 
 
+def test_a_move_counts_until_the_next_one_and_to_the_end_of_the_tape():
+    rows, dt_s = 4_000, 0.05
+    batch = jax.tree.map(lambda x: x[:rows], market(ONE, 5).batch)
+    tape = Recorded(bundles.replace(batch, dt_s=np.full(rows, dt_s, np.float32)))
+    at = np.array([2_000, 2_060, 3_900])
+    onset = np.zeros(rows, bool)
+    onset[at] = True
+    seen = propagation_of(onset, np.full(rows, 2.0))
+    told = evaluation.moves(tape, seen, CONFIG)
+    lasts_s = np.array([3.0, CONFIG.horizon_s, (rows - 1 - 3_900) * dt_s])
+    np.testing.assert_allclose(told.counts.sum(axis=1) * CONFIG.step_s, lasts_s, atol=0.11)
+    assert (told.change_bp[~told.counts] == 0).all()
+
+
+def propagation_of(onset, size_bp):
+    """Outputs of the stage as far as the evaluation reads them."""
+    return dataclasses.make_dataclass("Seen", ["is_onset", "size_bp"])(onset, size_bp)
+
+
 def test_half_is_absorbed_where_the_law_says_so():
     law = evaluation.Law(1.0, np.array([0.4]), np.array([2.0]))
     assert law.half_s(CONFIG) == pytest.approx(0.4 + np.log(2) / 2, abs=1e-6)

@@ -243,6 +243,16 @@ def test_without_open_interest_nothing_is_known_and_nothing_is_tilted():
         assert (np.asarray(getattr(told, name)) == 0).all(), name
 
 
+def test_a_feed_that_is_lost_leaves_no_alarm_behind():
+    told = run(known())[1]
+    alarmed = int(np.asarray(told.proximity)[:, OWN].argmax())
+    there = np.arange(ROWS) < alarmed
+    told = run(known(), bundles.replace(world().batch, context__is_valid=there))[1]
+    assert float(told.proximity[alarmed - 1, OWN]) > 0
+    for name in ("proximity", "cascade", "exhaustion", "crisis_tilt"):
+        assert (np.asarray(getattr(told, name))[alarmed:] == 0).all(), name
+
+
 def test_what_was_open_before_we_looked_is_far():
     told = run(batch=world(opens=False).batch)[1]
     assert (np.asarray(told.density_usd) == 0).all()

@@ -224,8 +224,24 @@ def test_a_change_of_unit_changes_nothing_but_the_numbers(unit):
         np.testing.assert_allclose(x, np.asarray(y) * by, rtol=1e-6, atol=1e-9, err_msg=name)
 
 
-def test_moving_the_anchor_changes_nothing():
+def test_a_reference_that_is_lost_after_a_move_leaves_no_doubt_behind():
+    there = np.arange(ROWS) < JUMP + 5
+    told = run(batch=bundles.replace(stream(), reference__is_valid=there))[1]
+    assert float(told.absorbed[JUMP + 4]) < 1
+    assert (np.asarray(told.absorbed)[JUMP + 5 :] == 1).all()
+    for name in ("informed_shift", "noise_bp2", "mode_tilt", "reversal"):
+        assert (np.asarray(getattr(told, name))[JUMP + 5 :] == 0).all(), name
+
+
+@pytest.mark.parametrize("has_book", [True, False])
+def test_moving_the_anchor_changes_nothing(has_book):
     batch, at = stream(), np.arange(ROWS) == HALF + 3
+    if not has_book:
+        valid = (
+            np.asarray(batch.book.is_valid)
+            & (np.abs(np.arange(ROWS) - HALF - 3) > 1)[:, None, None]
+        )
+        batch = bundles.replace(batch, book__is_valid=valid)
     later = np.arange(ROWS) >= HALF + 3
     ticks = np.where(later, 32, 0).astype(np.int32)[:, None, None]
     moved = bundles.replace(
@@ -235,7 +251,7 @@ def test_moving_the_anchor_changes_nothing():
         book__ticks=batch.book.ticks + ticks,
         book__price_bp=batch.book.price_bp + 0.25 * ticks,
     )
-    close(run(batch=moved)[1], run()[1], rtol=1e-7, atol=1e-9)
+    close(run(batch=moved)[1], run(batch=batch)[1], rtol=1e-7, atol=1e-9)
 
 
 def objective(p, batch):

@@ -1,4 +1,4 @@
-"""`diffmm validate`: the belief as a forecast of the mid, or the gradient through fills."""
+"""`diffmm validate`: the belief as a forecast of the mid, the gradient of fills, liquidations."""
 
 import argparse
 import json
@@ -7,7 +7,7 @@ import shlex
 import sys
 from typing import Any
 
-from . import tapes, validate_gradient
+from . import tapes, validate_gradient, validate_liquidations
 from .replay import load_params, say
 
 
@@ -21,7 +21,7 @@ WARM_S = 30.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Everything the command takes."""
     add = parser.add_argument
-    add("what", choices=["fair-value", "gradient"])
+    add("what", choices=["fair-value", "gradient", "liquidations"])
     add("path", nargs="?", help="recording of `<receive ns> <json>` lines, plain or .gz")
     add("--coin", help="market of the recording")
     add("--world", default="busy", help="of the gradient: a world's name or its .toml")
@@ -46,7 +46,8 @@ def main(args: argparse.Namespace) -> int:
     from diffmm.venues.tape_io import TapeError
 
     try:
-        return validate_gradient.run(args) if args.what == "gradient" else _run(args)
+        other = {"gradient": validate_gradient.run, "liquidations": validate_liquidations.run}
+        return other.get(args.what, _run)(args)
     except (CheckpointError, OverrideError, TapeError, ValueError) as error:
         say(f"error: {error}")
         return USAGE
