@@ -12,6 +12,7 @@ import bundles
 from diffmm import core, features
 from diffmm.engine import graph
 from diffmm.features import propagation
+from diffmm.market import ASK
 
 
 pytestmark = pytest.mark.slow
@@ -108,6 +109,16 @@ def test_untaken_news_makes_the_next_taker_more_suspect_and_quotes_worth_less():
     assert edge(wary) < edge(plain)
     # Only fills in between can leave a trace in the filtered state itself.
     assert np.abs(more[:JUMP]).max() == 0
+
+
+def test_a_fill_amid_untaken_news_says_more_about_v():
+    plain, wary = on(), on(informed_gain=1.0)
+    apart = np.asarray(wary.belief.mean)[:, 0] - np.asarray(plain.belief.mean)[:, 0]
+    assert (apart[: JUMP + 1] == 0).all()
+    filled = np.asarray(stream().fill.usd) > 0
+    row = next(r for r in range(JUMP + 1, bundles.ROWS) if filled[r].sum() == 1)
+    towards = 1.0 if filled[row, ASK] else -1.0
+    assert towards * (apart[row] - apart[row - 1]) > 0
 
 
 def test_untaken_news_makes_local_prices_weigh_less_and_v_less_certain():
