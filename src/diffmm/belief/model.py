@@ -160,7 +160,7 @@ def update(
     started = had | seen.has_book
     fresh = where(had, state, _start(params, state.scored, seen, config))
     modes = Gaussian(fresh.modes.mean.at[:, V].add(event.shift_bp), fresh.modes.root)
-    generator = _generator(params, config, seen.crisis_tilt)
+    generator = _generator(params, config, _entries(seen, config))
     modes, log_mode = imm.mix(modes, fresh.log_mode, small.transition(generator, event.dt_s))
     modes, log_likelihood, nis = _observe(params, modes, event, seen, config)
     joint = log_mode + log_likelihood
@@ -181,7 +181,7 @@ def update(
     new = where(event.is_valid & (started | event.restart), new, state)
     log_score = jax.nn.logsumexp(joint)
     nis = jnp.sum(jnp.exp(new.log_mode) * nis)
-    return new, _belief(params, new, event, nis, log_score, config)
+    return new, _belief(params, _shifted(new, seen), event, nis, log_score, config)
 
 
 def informed_share(
@@ -278,17 +278,27 @@ def _start(params: Params, scored: consistency.State, seen: Features, config: Co
     return State(modes, jnp.full((n,), -jnp.log(n), one.dtype), jnp.array(True), scored)
 
 
+def _entries(seen: Features, config: Config) -> Float[Array, " modes"] | None:
+    """Logs of the factors on the rates into each mode; the last of them is the crisis."""
+    last = config.modes - 1
+    tilts = []
+    if seen.crisis_tilt is not None:
+        tilts += [jnp.zeros_like(seen.fair_bp, shape=(last + 1,)).at[last].set(seen.crisis_tilt)]
+    if seen.mode_tilt is not None:
+        tilts += [jnp.concatenate([seen.mode_tilt[:last], seen.mode_tilt[-1:]])]
+    return sum(tilts[1:], tilts[0]) if tilts else None
+
+
 def _generator(
-    params: Params, config: Config, crisis_tilt: Float[Array, ""] | None
+    params: Params, config: Config, entries: Float[Array, " modes"] | None
 ) -> Float[Array, "modes modes"]:
-    """A mode is left at its rate, for any other mode alike; a tilt scales entries into the last."""
+    """A mode is left at its rate, for any other mode alike; tilts scale the entries."""
     n = config.modes
     rate = params.exit_rate[:n]
     eye = jnp.eye(n, dtype=rate.dtype)
-    if crisis_tilt is None:
+    if entries is None:
         return rate[:, None] * ((1 - eye) / (n - 1) - eye)
-    into = jnp.ones_like(rate).at[n - 1].set(jnp.exp(crisis_tilt))
-    leave = rate[:, None] * (1 - eye) / (n - 1) * into[None, :]
+    leave = rate[:, None] * (1 - eye) / (n - 1) * jnp.exp(entries)[None, :]
     return leave - eye * jnp.sum(leave, axis=1)[:, None]
 
 
@@ -328,7 +338,7 @@ def _take_fills(
             fill = lambda pi: glosten_milgrom.posterior(
                 g.mean[V], g.var(V), price, sign, pi, jnp.exp(log_u) / 2, noise
             )
-            return _take(params, g, fill, usd / trade, usd > 0)
+            return _take(params, g, fill, usd / trade, usd > 0, seen.informed_shift)
 
         return jax.vmap(mode)(modes)
 
@@ -373,7 +383,7 @@ def _take_stop(
         none = lambda pi: glosten_milgrom.passed(
             g.mean[V], g.var(V), price, sign, pi, jnp.exp(log_u) / 2, jnp.exp(log_g), noise
         )
-        return _take(params, g, none, event.trade.usd / trade, stopped)
+        return _take(params, g, none, event.trade.usd / trade, stopped, seen.informed_shift)
 
     return jax.vmap(mode)(modes)
 
@@ -384,9 +394,11 @@ def _take(
     given: Callable[[Float[Array, ""]], glosten_milgrom.FillPosterior],
     size: Float[Array, ""],
     happened: Bool[Array, ""],
+    shift: Float[Array, ""] | None,
 ) -> tuple[Gaussian, Float[Array, ""]]:
     """One mode after what a taker of `size` mean prints did, and the log likelihood of that."""
     tilt = params.informed_size * jnp.log1p(size)
+    tilt = tilt if shift is None else tilt + shift
     sd = jnp.sqrt(g.var(INFORMED))
     logits = [g.mean[INFORMED] + x * sd for x in NODES]
     shares = [jax.nn.sigmoid(x + tilt) for x in logits]
@@ -400,6 +412,17 @@ def _take(
     new = condition(g, V, v.mean_bp, v.var_bp2)
     new = condition(new, INFORMED, mean, var)
     return where(happened, new, g), jnp.where(happened, log_total, 0.0)
+
+
+def _shifted(state: State, seen: Features) -> State:
+    """What the belief tells: outside news that is not yet taken in stands on the informed logit.
+
+    The filtered state is without it, so nothing of it is left when the news is taken in.
+    """
+    if seen.informed_shift is None:
+        return state
+    mean = state.modes.mean.at[:, INFORMED].add(seen.informed_shift)
+    return dataclasses.replace(state, modes=Gaussian(mean, state.modes.root))
 
 
 def _belief(

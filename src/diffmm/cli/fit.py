@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import pathlib
 import sys
+from typing import Any
 
 from . import tapes
 
@@ -22,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-o", "--out", required=True, metavar="DIR", help="checkpoint to write; must not exist")
     add("--set", action="append", default=[], metavar="P=V", help="one parameter to start from")
     add("--steps", type=int, help="of the gradient; 0 fits the index alone")
+    add("--fills", action="store_true", help="the fill model too, by what became of probe quotes")
     add("--json", action="store_true", help="one object on one line of stdout")
     tapes.add_arguments(parser)
 
@@ -54,6 +56,8 @@ def _run(args: argparse.Namespace) -> int:
     given = [read(path, coin) for path in args.path for coin in coins]
     params = apply(defaults(graph.Params), args.set)
     params, found = fit.fit(params, given, args.to, config)
+    if args.fills:
+        params, found["fills"] = _fills(params, given, args.to)
     provenance = {
         "source": "diffmm fit",
         "tapes": {pathlib.Path(path).name: _digest(path) for path in args.path},
@@ -64,6 +68,7 @@ def _run(args: argparse.Namespace) -> int:
         "books": args.books,
         "set": args.set,
         "steps": config.steps,
+        "fills": args.fills,
         "found": found,
         "version": importlib.metadata.version("diffmm"),
     }
@@ -72,6 +77,17 @@ def _run(args: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps(provenance) + "\n")
     sys.stderr.write(f"checkpoint {out}\n")
     return OK
+
+
+def _fills(params: Any, tapes: Any, to: float) -> Any:
+    from diffmm.core import defaults
+    from diffmm.engine import graph
+    from diffmm.simulation import hard_fills
+    from diffmm.training import fill_fit
+
+    config, engine, rule = fill_fit.Config(), graph.Config.default(), defaults(hard_fills.Params)
+    samples = [fill_fit.sample(tape, params, rule, to, config, engine) for tape in tapes]
+    return fill_fit.fit(params, samples, config, engine)
 
 
 def _digest(path: str) -> str:

@@ -7,7 +7,13 @@ import shlex
 import sys
 from typing import Any
 
-from . import tapes, validate_gradient, validate_pricing, validate_shadow
+from . import (
+    tapes,
+    validate_gradient,
+    validate_liquidations,
+    validate_pricing,
+    validate_shadow,
+)
 from .replay import add_account_arguments, add_rule_arguments, load_params, say
 
 
@@ -16,7 +22,10 @@ RUNS = {
     "gradient": validate_gradient.run,
     "pricing": validate_pricing.run,
     "shadow": validate_shadow.run,
+    "liquidations": validate_liquidations.run,
 }
+LAG_MS, USABLE = "peak_ms_hl_binance", "usable"
+"""Columns of a table of hourly lags."""
 WARM_S = 30.0
 """Start of a recording that nothing is fitted on."""
 
@@ -24,7 +33,7 @@ WARM_S = 30.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Everything the command takes."""
     add = parser.add_argument
-    add("what", choices=["fair-value", "pricing", "shadow", "gradient"])
+    add("what", choices=["fair-value", *RUNS])
     add(
         "path", nargs="?", help="recording of `<receive ns> <json>` lines, plain or .gz; or a world"
     )
@@ -38,6 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--to", dest="end", type=float, default=1.0, metavar="F", help="scored up to this share")
     add("--seed", type=int, default=0, help="of the bootstrap and of the randomised transform")
     add("--participants", action="store_true", help="who quotes there: a table; a minute more")
+    add("--propagation", action="store_true", help="how fast moves of the --reference are taken in")
+    add("--lags", metavar="CSV", help="recorded hourly lags that --propagation is set beside")
     add("--json", action="store_true", help="one object on one line of stdout")
     add("--html", metavar="OUT", help="write a self-contained page")
     add("--life-s", type=float, default=validate_pricing.LIFE_S, help="of pricing: quote life")
@@ -73,11 +84,18 @@ def _run(args: argparse.Namespace) -> int:
         raise ValueError("fair-value scores a recording; give its path and --coin")
     if not 0 <= args.start < args.end <= 1:
         raise ValueError(f"--from {args.start} --to {args.end}, expected 0 <= from < to <= 1")
+    if args.propagation and (not args.reference or args.reference == args.coin):
+        raise ValueError("--propagation follows moves of another market; give its --reference")
+    if args.lags and not args.propagation:
+        raise ValueError("--lags are set beside --propagation, which was not asked for")
+    lags = recorded_lags(pathlib.Path(args.lags)) if args.lags else None
     read = lambda clock: tapes.read(args.path, args.coin, args.reference, clock, args.books)
     recording = read(args.clock)
     truth = recording if args.clock == "exchange" else read("exchange")
     params = load_params(args.checkpoint, args.set)
     summary, drawn = score(args, recording, truth, params)
+    if args.propagation:
+        summary["propagation"] = propagation(args, recording.tape) | {"recorded_lags": lags}
     if args.html:
         from diffmm.report.fair_value import write_fair_value
 
@@ -148,6 +166,7 @@ def score(
         **calibrated,
         "features": table,
         "participants": participants(args, tape) if args.participants else None,
+        "propagation": None,
         "counters": recording.counters,
         "set": args.set,
     }
@@ -189,6 +208,47 @@ def participants(args: argparse.Namespace, tape: Any) -> list[dict[str, Any]]:
     return evaluation.table(tape, told, period_s, config.horizons_s, args.start, args.seed)
 
 
+def propagation(args: argparse.Namespace, tape: Any) -> dict[str, Any]:
+    """How fast the reference's moves are taken in, fitted on the part that is not scored."""
+    import numpy as np
+
+    from diffmm.core import defaults
+    from diffmm.engine import run
+    from diffmm.evaluation import propagation as evaluation
+    from diffmm.features import propagation
+
+    stage, declared = propagation.build(propagation.Config()), defaults(propagation.Params)
+    seen = run.watch(stage, declared, tape.rows, unpack=tape.layout.unpack)
+    config = evaluation.Config()
+    span_s = float(np.asarray(tape.events().dt_s, np.float64).sum())
+    told = evaluation.moves(tape, seen, config)
+    return evaluation.table(told, config, args.start, args.end, span_s, args.seed)
+
+
+def recorded_lags(path: pathlib.Path) -> dict[str, Any]:
+    """Median and quartiles, in s, of a table of hourly lags between two venues.
+
+    Raises:
+        ValueError: for a file that is no such table.
+    """
+    import csv
+
+    import numpy as np
+
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        lag_ms = [float(row[LAG_MS]) for row in rows if row[USABLE] == "1" and row[LAG_MS]]
+    except (OSError, UnicodeDecodeError, KeyError, csv.Error, ValueError) as error:
+        raise ValueError(
+            f"--lags {path}: {error!r}; expected a CSV with columns {LAG_MS!r} and {USABLE!r}"
+        ) from error
+    if not lag_ms:
+        raise ValueError(f"--lags {path}: no hour with {USABLE} = 1 and a {LAG_MS}")
+    low, median, high = np.quantile(np.array(lag_ms) / 1e3, [0.25, 0.5, 0.75])
+    return {"median_s": median, "quartiles_s": [low, high], "hours": len(lag_ms)}
+
+
 def _words(told: dict[str, Any]) -> None:
     shown = lambda x: "none" if x is None or x["value"] is None else f"{x['value']:+.3f}"
     for name in ("mse_gain_vs_mid", "weighted_mid", "ridge", "mse_gain_vs_true_mid"):
@@ -198,3 +258,10 @@ def _words(told: dict[str, Any]) -> None:
     for name in ("nis_mean", "pit_ks", "log_score"):
         values = "  ".join(f"{h} s {x:+.3f}" for h, x in told[name].items())
         say(f"{told['coin']:<6}{name:<22}{values}")
+    found = told["propagation"]
+    if found:
+        say(f"{told['coin']:<6}{'propagation':<22}{found['moves_fitted']} + {found['moves']} moves")
+    if found and found["half_s"]:
+        half, names = found["half_s"]["value"], ("nats_vs_absorbed", "nats_vs_exponential")
+        nats = "  ".join(f"{name} {shown(found[name])}" for name in names)
+        say(f"{told['coin']:<6}{'half absorbed':<22}{half:.2f} s after it is seen  {nats}")

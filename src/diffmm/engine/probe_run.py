@@ -107,10 +107,10 @@ def run_probes(
     event = tape.events()
     fills = hard_fills.Config(tape.layout.slots, takers_have_limits=takers_have_limits)
     closed = loop.Config(engine, fills, tape.layout, tape.frame_rows)
-    row, priced = _priced(tape, params, rule, lives_s, known, config, closed)
+    row, priced = priced_rows(tape, params, rule, lives_s, known, config, closed)
     lot_usd = np.asarray(event.rules.lot_usd, np.float64)
     moment = np.floor(known.time_s[row] / config.every_s).astype(int)
-    placed = _place(row, priced, lot_usd, moment, _phases(rule, lives_s, config))
+    placed = place(row, priced, lot_usd, moment, phases(rule, lives_s, config))
     anchor_bp = -np.cumsum(np.asarray(event.shift_bp, np.float64))
     latency_s = float(rule.order_latency_ms) / resting.MS_PER_S
     broken = np.asarray(event.restart) | (
@@ -122,7 +122,7 @@ def run_probes(
     told: dict[str, Any] = {"probes": 2 * len(placed.row) * config.grid.total}
     for on_touch in config.on_touch:
         for split in config.splits:
-            hits, refused = _fill(
+            hits, refused = fill(
                 tape, rule, placed, priced, lives_s, split, on_touch, config, takers_have_limits
             )
             for k, life_s in enumerate(lives_s):
@@ -150,7 +150,7 @@ def run_probes(
     return out, told
 
 
-def _priced(
+def priced_rows(
     tape: Tape,
     params: graph.Params,
     rule: hard_fills.Params,
@@ -190,13 +190,13 @@ def _as_placing(layout: Layout) -> Any:
     return lambda row: quote_probes.Placing(layout.unpack(row[0]), *row[1:])
 
 
-def _phases(rule: hard_fills.Params, lives_s: tuple[float, ...], config: Config) -> int:
+def phases(rule: hard_fills.Params, lives_s: tuple[float, ...], config: Config) -> int:
     """Lanes by turns, so that one is free again when its turn comes."""
     busy_s = float(rule.order_latency_ms) / resting.MS_PER_S + max(lives_s) + config.slack_s
     return int(np.ceil(busy_s / config.every_s)) + 1
 
 
-def _place(
+def place(
     row: np.ndarray, priced: probing.Priced, lot_usd: np.ndarray, moment: np.ndarray, phases: int
 ) -> Placed:
     """Probes of the reference size, in whole lots and at least one."""
@@ -204,7 +204,7 @@ def _place(
     return Placed(row, moment % phases, lots[:, None, None] * np.ones(priced.ticks.shape[1:]))
 
 
-def _fill(
+def fill(
     tape: Tape,
     rule: hard_fills.Params,
     placed: Placed,
@@ -217,7 +217,7 @@ def _fill(
 ) -> tuple[list[Hits], np.ndarray]:
     """What was filled, by life; and orders refused by life."""
     fills = hard_fills.Config(1, fill_on_touch=on_touch, takers_have_limits=takers_have_limits)
-    stage = _filling_stage(fills, _phases(rule, lives_s, config), config.grid.total)
+    stage = _filling_stage(fills, phases(rule, lives_s, config), config.grid.total)
     one = rule.queue_cancel_ahead
     rule = dataclasses.replace(rule, queue_cancel_ahead=jnp.asarray(split, one.dtype))
     asked = quote_probes.Params(rule, jnp.asarray(lives_s, one.dtype))

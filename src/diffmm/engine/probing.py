@@ -9,6 +9,8 @@ Source: ours; tested in `tests/engine/test_probing.py`.
 
 import dataclasses
 import functools as ft
+from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -17,6 +19,7 @@ from jaxtyping import Array, Bool, Float, Int32
 
 from diffmm import belief, pricing, risk
 from diffmm.core import Stage
+from diffmm.features import Features
 from diffmm.market import Event, Orders
 from diffmm.pricing.candidates import outward, queue_ahead
 from diffmm.simulation import hard_fills, resting
@@ -59,6 +62,15 @@ class State(eqx.Module):
     observing: graph.Observing
     risk: risk.State
     pricing: pricing.State
+
+
+class Asked(eqx.Module):
+    """What the surface is asked at one wake: the probes stand in the event as orders of ours."""
+
+    event: Event
+    features: Features
+    belief: belief.Belief
+    budget: risk.RiskBudget
 
 
 class Priced(eqx.Module):
@@ -111,58 +123,104 @@ def update(
     params: Params, state: State, vector: Float[Array, " width"], *, config: loop.Config, grid: Grid
 ) -> tuple[State, Priced]:
     """One packed row; at a wake the probes are priced after it."""
+    price = ft.partial(_price, params, config=config, grid=grid)
+    return _at_wakes(params, state, vector, price, config=config)
+
+
+def watch(
+    params: Params, state: State, vector: Float[Array, " width"], *, config: loop.Config, grid: Grid
+) -> tuple[State, Asked]:
+    """One packed row; at a wake what the surface is asked, all zero elsewhere."""
+
+    def at_wake(state: State, seen: graph.Seen, told: Event) -> Any:
+        risk_state, asked = ask(params, state, seen, told, config=config, grid=grid)
+        return (risk_state, state.pricing), asked
+
+    return _at_wakes(params, state, vector, at_wake, config=config)
+
+
+def _at_wakes(
+    params: Params,
+    state: State,
+    vector: Float[Array, " width"],
+    fn: Callable[[State, graph.Seen, Event], Any],
+    *,
+    config: loop.Config,
+) -> tuple[State, Any]:
+    """One row through the market and the engine's eyes; `fn` at a wake, zeros elsewhere."""
     pair = (state.world, state.observing)
     pair, (seen, told, _) = loop.observe_row(
         params.engine, params.rule, pair, vector, config=config
     )
     state = State(pair[0], pair[1], state.risk, state.pricing)
-    price = ft.partial(_price, params, config=config, grid=grid)
     nothing = lambda state, seen, told: jax.tree.map(
-        lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(price, state, seen, told)[1]
+        lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(fn, state, seen, told)[1]
     )
-    deciding, priced = jax.lax.cond(
+    deciding, out = jax.lax.cond(
         told.wake & told.is_valid,
-        price,
+        fn,
         lambda *x: ((x[0].risk, x[0].pricing), nothing(*x)),
         state,
         seen,
         told,
     )
-    return State(state.world, state.observing, *deciding), priced
+    return State(state.world, state.observing, *deciding), out
 
 
-def _price(
+def ask(
     params: Params, state: State, seen: graph.Seen, told: Event, *, config: loop.Config, grid: Grid
-) -> tuple[tuple[risk.State, pricing.State], Priced]:
+) -> tuple[risk.State, Asked]:
+    """The probes of one wake, before they are priced."""
     engine, f, b = params.engine, seen.features, seen.belief
     unit = belief.model.depth_unit_bp(engine.belief, f, told.rules.tick_bp)
-    asked = probes(told, unit, grid)
-    told = dataclasses.replace(told, orders=asked)
+    told = dataclasses.replace(told, orders=probes(told, unit, grid))
     risk_state, budget = risk.update(
         engine.risk, state.risk, (told, f, b), config=config.engine.risk
     )
+    return risk_state, Asked(told, f, b, budget)
+
+
+def surfaces(
+    engine: graph.Params,
+    lives_s: Float[Array, "lives"],
+    state: pricing.State,
+    asked: Asked,
+    *,
+    config: pricing.Config,
+) -> tuple[pricing.State, pricing.Surface]:
+    """The surface for each life; its last columns are the probes."""
 
     def one(life_s: Float[Array, ""]) -> tuple[pricing.State, pricing.Surface]:
         wake_s = life_s - engine.pricing.cancel_latency_s
         return pricing.update(
             dataclasses.replace(engine.pricing, wake_interval_s=wake_s),
-            state.pricing,
-            (told, f, b, budget, engine.belief),
-            config=config.engine.pricing,
+            state,
+            (asked.event, asked.features, asked.belief, asked.budget, engine.belief),
+            config=config,
         )
 
-    pricing_state, s = jax.vmap(one)(params.lives_s)
+    return jax.vmap(one)(lives_s)
+
+
+def _price(
+    params: Params, state: State, seen: graph.Seen, told: Event, *, config: loop.Config, grid: Grid
+) -> tuple[tuple[risk.State, pricing.State], Priced]:
+    risk_state, asked = ask(params, state, seen, told, config=config, grid=grid)
+    pricing_state, s = surfaces(
+        params.engine, params.lives_s, state.pricing, asked, config=config.engine.pricing
+    )
     ours = lambda x: x[:, :, -grid.total :]
     wide = lambda x: x[:, None, None]
     epnl = 1e4 * s.epnl_usd / wide(s.size_usd)
     paid = wide(s.exit_bp) + s.carry_bp + wide(s.fee_bp)
     feared = s.inventory_bp + s.impact_bp + wide(s.offset_bp)
+    orders = asked.event.orders
     priced = Priced(
         is_priced=s.has_book[0],
         is_valid=ours(s.is_valid)[0],
-        ticks=asked.ticks,
-        price_bp=asked.price_bp,
-        ahead_usd=asked.ahead_usd,
+        ticks=orders.ticks,
+        price_bp=orders.price_bp,
+        ahead_usd=orders.ahead_usd,
         fill=ours(s.fill),
         sniped=ours(s.sniped),
         edge_bp=ours(s.edge_bp),
@@ -173,7 +231,9 @@ def _price(
         epnl_bp=ours(epnl),
         size_usd=s.size_usd,
         tau_s=s.tau_s,
-        unit_bp=unit,
+        unit_bp=belief.model.depth_unit_bp(
+            params.engine.belief, asked.features, asked.event.rules.tick_bp
+        ),
     )
     # Pricing remembers nothing that depends on the life.
     first = jax.tree.map(lambda x: x[0], pricing_state)
@@ -204,6 +264,13 @@ def probes(event: Event, unit_bp: Float[Array, ""], grid: Grid) -> Orders:
     )
 
 
-def build(config: loop.Config, grid: Grid) -> Stage:
-    """Bind the static choices; the input of a row is a packed vector."""
-    return Stage(ft.partial(init, config=config), ft.partial(update, config=config, grid=grid))
+def build(config: loop.Config, grid: Grid, *, is_priced: bool = True) -> Stage:
+    """Bind the static choices; the input of a row is a packed vector.
+
+    Args:
+        config: of the loop.
+        grid: of the probes.
+        is_priced: whether what comes out is priced, or only asked.
+    """
+    step = update if is_priced else watch
+    return Stage(ft.partial(init, config=config), ft.partial(step, config=config, grid=grid))

@@ -1,6 +1,12 @@
 """The Sensor of the RFC: market events as standardised observations of the belief state."""
 
-from . import hawkes as hawkes, participants as participants, touch as touch
+from . import (
+    frontier as frontier,
+    hawkes as hawkes,
+    participants as participants,
+    propagation as propagation,
+    touch as touch,
+)
 from .model import (
     build as build,
     Config as Config,
@@ -13,5 +19,7 @@ from .model import (
     State as State,
     Target as Target,
     update as update,
+    with_frontier as with_frontier,
     with_participants as with_participants,
+    with_propagation as with_propagation,
 )

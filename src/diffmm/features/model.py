@@ -20,7 +20,7 @@ from jaxtyping import Array, Bool, Float
 from diffmm.core import defaults, numerics, param, POSITIVE, REAL, SHARE, Stage, UNIT, where
 from diffmm.market import Event, Kind
 
-from . import hawkes, participants as quoters
+from . import frontier as liquidations, hawkes, participants as quoters, propagation as news
 from .touch import depth_ratio, log_queue_ratio, order_flow, Touch, touch
 
 
@@ -54,9 +54,13 @@ class Config:
 
     - `participants`: sizes of their stage, `None` to leave it out of the program. With it go
       `Params.participants`: see `with_participants`.
+    - `propagation`: how outside news is taken in, the same way: see `with_propagation`.
+    - `frontier`: where positions are liquidated, the same way: see `with_frontier`.
     """
 
     participants: quoters.Config | None = None
+    propagation: news.Config | None = None
+    frontier: liquidations.Config | None = None
 
     @classmethod
     def small(cls) -> "Config":
@@ -101,6 +105,8 @@ class Params(eqx.Module):
     trend_precision: Float[Array, ""] = param(SHARE, 0.0)
     variance_noise_s: Float[Array, ""] = param(POSITIVE, 1.5, unit="s")
     participants: quoters.Params | None = None
+    propagation: news.Params | None = None
+    frontier: liquidations.Params | None = None
 
 
 class State(eqx.Module):
@@ -132,6 +138,8 @@ class State(eqx.Module):
     reference_move: Float[Array, ""]
     own_move: Float[Array, ""]
     participants: quoters.State | None = None
+    propagation: news.State | None = None
+    frontier: liquidations.State | None = None
 
 
 class Features(eqx.Module):
@@ -149,8 +157,13 @@ class Features(eqx.Module):
     - `trade_usd`: mean notional that a taker takes.
     - `volume_usd_s`: traded notional per second.
     - `is_flowing`: whether the feed has spoken all the time since the last row.
-    - `crisis_tilt`: log factor on the rates into the crisis, from what the participants withdrew.
+    - `crisis_tilt`: log factor on the rates into the crisis, from what the participants withdrew
+      and from liquidations.
     - `participants`: what is known of them.
+    - `informed_shift`: what outside news that is not yet taken in adds to the informed logit.
+    - `mode_tilt`: logs of the factors on the entries into quiet, trending, crisis, from its shape.
+    - `propagation`: what is known of it.
+    - `frontier`: where positions are liquidated.
     """
 
     z: Float[Array, "observations"]
@@ -168,12 +181,28 @@ class Features(eqx.Module):
     is_flowing: Bool[Array, ""]
     crisis_tilt: Float[Array, ""] | None = None
     participants: quoters.Participants | None = None
+    informed_shift: Float[Array, ""] | None = None
+    mode_tilt: Float[Array, "3"] | None = None
+    propagation: news.Propagation | None = None
+    frontier: liquidations.Frontier | None = None
 
 
 def with_participants(params: Params) -> Params:
     """The same with the participants' parameters as declared, for a config that watches them."""
     declared = defaults(quoters.Params, params.queue.dtype)
     return dataclasses.replace(params, participants=declared)
+
+
+def with_propagation(params: Params) -> Params:
+    """The same with the propagation's parameters as declared, for a config that follows news."""
+    declared = defaults(news.Params, params.queue.dtype)
+    return dataclasses.replace(params, propagation=declared)
+
+
+def with_frontier(params: Params) -> Params:
+    """The same with the frontier's parameters as declared, for a config that maps liquidations."""
+    declared = defaults(liquidations.Params, params.queue.dtype)
+    return dataclasses.replace(params, frontier=declared)
 
 
 def init(params: Params, *, config: Config) -> State:
@@ -209,6 +238,8 @@ def init(params: Params, *, config: Config) -> State:
         reference_move=zero,
         own_move=zero,
         participants=_init_participants(params, config),
+        propagation=_init_propagation(params, config),
+        frontier=_init_frontier(params, config),
     )
 
 
@@ -237,11 +268,13 @@ def update(params: Params, state: State, event: Event, *, config: Config) -> tup
     new = dataclasses.replace(new, index_bp=index, sample_index_bp=sampled)
     state = where(event.is_valid, new, state)
     seen = _features(params, state, event, at)
-    return (
-        (state, seen)
-        if config.participants is None
-        else _watched(params, state, event, seen, config)
-    )
+    if config.propagation is not None:
+        state, seen = _propagated(params, state, event, seen, config)
+    if config.participants is not None:
+        state, seen = _watched(params, state, event, seen, config)
+    if config.frontier is not None:
+        state, seen = _mapped(params, state, event, seen, config)
+    return state, seen
 
 
 def _init_participants(params: Params, config: Config) -> quoters.State | None:
@@ -256,6 +289,73 @@ def _init_participants(params: Params, config: Config) -> quoters.State | None:
     if config.participants is None or params.participants is None:
         return None
     return quoters.init(params.participants, config=config.participants)
+
+
+def _init_propagation(params: Params, config: Config) -> news.State | None:
+    """No news; `None` where it is not followed.
+
+    Raises:
+        ValueError: when only one of config and parameters follows it.
+    """
+    if (config.propagation is None) != (params.propagation is None):
+        found = "config without parameters" if params.propagation is None else "the reverse"
+        raise ValueError(f"propagation: found {found}, expected both; see `with_propagation`")
+    if config.propagation is None or params.propagation is None:
+        return None
+    return news.init(params.propagation, config=config.propagation)
+
+
+def _init_frontier(params: Params, config: Config) -> liquidations.State | None:
+    """No positions; `None` where liquidations are not mapped.
+
+    Raises:
+        ValueError: when only one of config and parameters maps them.
+    """
+    if (config.frontier is None) != (params.frontier is None):
+        found = "config without parameters" if params.frontier is None else "the reverse"
+        raise ValueError(f"frontier: found {found}, expected both; see `with_frontier`")
+    if config.frontier is None or params.frontier is None:
+        return None
+    return liquidations.init(params.frontier, config=config.frontier)
+
+
+def _mapped(
+    params: Params, state: State, event: Event, seen: Features, config: Config
+) -> tuple[State, Features]:
+    """Liquidations near the price make a crisis likelier, beside what the participants say."""
+    given, before, chosen = params.frontier, state.frontier, config.frontier
+    assert given is not None
+    assert before is not None
+    assert chosen is not None
+    after, said = liquidations.update(given, before, (event, seen.sigma_bp), config=chosen)
+    tilt = said.crisis_tilt
+    tilt = tilt if seen.crisis_tilt is None else seen.crisis_tilt + tilt
+    seen = dataclasses.replace(seen, crisis_tilt=tilt, frontier=said)
+    return dataclasses.replace(state, frontier=after), seen
+
+
+def _propagated(
+    params: Params, state: State, event: Event, seen: Features, config: Config
+) -> tuple[State, Features]:
+    """Local prices are trusted less while outside news is not yet in them."""
+    given, before, chosen = params.propagation, state.propagation, config.propagation
+    assert given is not None
+    assert before is not None
+    assert chosen is not None
+    after, said = news.update(given, before, event, config=chosen)
+    tick = event.rules.tick_bp
+    variance = _variance(params, state, seen.half_spread_bp, tick)
+    noise = price_noise(params, seen.half_spread_bp, tick, variance)
+    local = {"fair": said.noise_bp2 / noise[0], "mid": said.noise_bp2 / noise[1]}
+    more = jnp.stack([local.get(name, jnp.zeros_like(tick)) for name, _ in OBSERVATIONS])
+    seen = dataclasses.replace(
+        seen,
+        precision=seen.precision / (1 + more),
+        informed_shift=said.informed_shift,
+        mode_tilt=said.mode_tilt,
+        propagation=said,
+    )
+    return dataclasses.replace(state, propagation=after), seen
 
 
 def _watched(

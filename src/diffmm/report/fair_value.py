@@ -58,7 +58,7 @@ def write_fair_value(
         "forecast of the mid</p>" + _tiles(summary) + _gains(summary) + _by_age(drawn)
     )
     body += _calibration(drawn) + _belief(drawn) + _burst(drawn) + _features(summary)
-    body += _participants(summary)
+    body += _participants(summary) + _propagation(summary)
     text = html.escape(json.dumps(summary, indent=1))
     body += (
         f"<h2>Reproduce with</h2><pre>{html.escape(reproduce)}</pre>"
@@ -208,3 +208,44 @@ def _participants(summary: Mapping[str, Any]) -> str:
         for h in horizons
     ]
     return "<h2>Participants</h2>" + words.table(head, rows)
+
+
+def _propagation(summary: Mapping[str, Any]) -> str:
+    """How fast the reference's moves are taken in, and what knowing it is worth."""
+    told = summary.get("propagation")
+    if not told:
+        return ""
+    title = f"<h2>Propagation of moves of {html.escape(str(summary['reference']))}</h2>"
+    count = f"{told['moves_fitted']} moves fitted, {told['moves']} scored"
+    if not told["half_s"]:
+        return title + f"<p>{count}: too few to fit a law.</p>"
+    spread = lambda x: f"{x['value']:.2f} (90 %: {x['low']:.2f} to {x['high']:.2f})"
+    nats = lambda x: f"{words.signed(x['value'])} ({_interval(x)})"
+    rows = [["half of what was left is absorbed, s", spread(told["half_s"])]]
+    rows += [["still to come when seen, of the size", spread(told["pass_through"])]]
+    for k, one in enumerate(told["classes"]):
+        rows += [[f"class {k}: delay, s", spread(one["delay_s"])]]
+        rows += [[f"class {k}: rate, 1/s", spread(one["rate"])]]
+    rows += [["nats a move over absorbed already", nats(told["nats_vs_absorbed"])]]
+    rows += [["nats a move over one exponential", nats(told["nats_vs_exponential"])]]
+    lags = told["recorded_lags"]
+    if lags:
+        low, high = lags["quartiles_s"]
+        quoted = (
+            f"{lags['median_s']:.3f} (quartiles {low:.3f} to {high:.3f}, {lags['hours']} hours)"
+        )
+        rows += [["recorded lag between venues, median s", quoted]]
+    curve = told["curve"]
+    chart = svg.line_chart(
+        "Response of our mid to a move, over its size",
+        np.array([x["lag_s"] for x in curve]),
+        [
+            Line("measured", np.array([x["measured"] for x in curve]), "ink"),
+            Line("fitted", np.array([x["fitted"] for x in curve]), "fair"),
+        ],
+        unit="of the size",
+        is_time=False,
+        height=150,
+        note=f"{count}; the fitting part, by seconds since the move was seen.",
+    )
+    return title + words.table(["", count], rows) + chart
