@@ -89,13 +89,20 @@ def solve(p: Programme, guess: Prices) -> Solution:
     floor = jnp.max(jnp.where(entry < prices.cap[:, None], entry, 0.0), axis=1)
     new = Prices(new.held, jnp.maximum(new.cap, floor), new.gamma)
     y, _ = sizes(at, now.cost + step.cost + new.cap[:, None], new.gamma)
-    y = jnp.where(found.is_close, y, found.y)
-    # Beyond a cap the outermost levels give way: they are worth the least.
+    y, kept = _feasible(at, y), _feasible(at, found.y)
+    # The step may leave levels behind that it did not know; it must not cost what was certain.
+    worth, known = value(frozen, y), value(frozen, kept)
+    lost = known - worth > jnp.finfo(y.dtype).eps ** CERTAIN * jnp.abs(known)
+    y = jnp.where(found.is_close & ~lost, y, kept)
+    return Solution(y, new.cap, jax.lax.stop_gradient(new))
+
+
+def _feasible(at: Levels, y: Array) -> Array:
+    """Beyond a cap the outermost levels give way, worth the least; then all within Gamma's."""
     held = jnp.minimum(outwards(y), at.cap[:, None])
     before = jnp.concatenate([jnp.zeros_like(held[:, :1]), held[:, :-1]], axis=1)
     y = jnp.maximum(held - before, 0.0)
-    y = y * (at.limit / jnp.maximum(jnp.sum(at.gamma * y), at.limit))
-    return Solution(y, new.cap, jax.lax.stop_gradient(new))
+    return y * (at.limit / jnp.maximum(jnp.sum(at.gamma * y), at.limit))
 
 
 def _search(at: Levels, guess: Prices) -> Found:
@@ -113,8 +120,8 @@ def _search(at: Levels, guess: Prices) -> Found:
         return found.prices._replace(held=outwards(found.y))
 
     def is_open(found: Found) -> Array:
-        # A NaN ends it; Health reports that.
-        is_far = ~found.is_close & (found.left > eps**CERTAIN) & ~jnp.isnan(found.gap)
+        # A NaN ends it; Health reports that. Less than nothing left is a tangent not solved.
+        is_far = ~found.is_close & (jnp.abs(found.left) > eps**CERTAIN) & ~jnp.isnan(found.gap)
         return is_far & (found.steps < MOST_NEWTON + MOST_ASCENT)
 
     def step(found: Found) -> Found:
