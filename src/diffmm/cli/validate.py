@@ -1,4 +1,4 @@
-"""`diffmm validate`: the belief as a forecast of the mid, or the gradient through fills."""
+"""`diffmm validate`: the belief as a forecast, the gradient through fills, fills by a referee."""
 
 import argparse
 import json
@@ -7,11 +7,12 @@ import shlex
 import sys
 from typing import Any
 
-from . import tapes, validate_gradient
+from . import tapes, validate_fills, validate_gradient
 from .replay import load_params, say
 
 
 OK, USAGE = 0, 2
+RUN = {"gradient": validate_gradient.run, "fills": validate_fills.run}
 WARM_S = 30.0
 """Start of a recording that nothing is fitted on."""
 
@@ -19,7 +20,7 @@ WARM_S = 30.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Everything the command takes."""
     add = parser.add_argument
-    add("what", choices=["fair-value", "gradient"])
+    add("what", choices=["fair-value", "gradient", "fills"])
     add("path", nargs="?", help="recording of `<receive ns> <json>` lines, plain or .gz")
     add("--coin", help="market of the recording")
     add("--world", default="busy", help="of the gradient: a world's name or its .toml")
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--json", action="store_true", help="one object on one line of stdout")
     add("--html", metavar="OUT", help="write a self-contained page")
     tapes.add_arguments(parser)
+    validate_fills.add_arguments(parser)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -42,7 +44,7 @@ def main(args: argparse.Namespace) -> int:
     from diffmm.venues.tape_io import TapeError
 
     try:
-        return validate_gradient.run(args) if args.what == "gradient" else _run(args)
+        return RUN.get(args.what, _run)(args)
     except (CheckpointError, OverrideError, TapeError, ValueError) as error:
         say(f"error: {error}")
         return USAGE
