@@ -17,7 +17,7 @@ AT_ONCE_S = 1e-9
 TRADES = '"channel":"trades"'
 OTHER_TIME = "both fill the order, farther apart than a quantum"
 REFUSED = "the referee refused it as crossing"
-ARRIVAL = "the display at its price changed in the millisecond of its arrival"
+ARRIVAL = "the first row after its arrival changed the display that it joined"
 UNKNOWN = "not explained"
 
 
@@ -182,10 +182,10 @@ def _unmatched(
             cause = (
                 REFUSED
                 if order in set(refused.tolist())
-                else OTHER_TIME
-                if order in both
                 else ARRIVAL
                 if order in changed
+                else OTHER_TIME
+                if order in both
                 else UNKNOWN
             )
             counts[who, cause] += 1

@@ -1,7 +1,8 @@
 """Our orders at the venue: on their way, in the queue, cancelled; and the queue in front of them.
 
-An order joins behind what is displayed at its price. What the display loses later was traded or was
-cancelled; prints say which, within `pairing_s` before or after. Source: ours.
+An order joins behind what was displayed at its price when it arrived; what the next row adds is
+behind it. What the display loses later was traded or was cancelled; prints say which, within
+`pairing_s` before or after. Source: ours.
 """
 
 import dataclasses
@@ -119,12 +120,17 @@ def _is_at_venue(
 
 
 def arrive(params: Params, o: Resting, event: Event) -> tuple[Resting, Int32[Array, ""]]:
-    """Orders whose latency is over join the queue; one that would cross is refused (post-only)."""
+    """Orders whose latency is over join the queue; one that would cross is refused (post-only).
+
+    They came before this row, so behind what the row before it displayed; where there was none
+    since they were placed, behind what this one does.
+    """
     due = _is_at_venue(params, event, o.placed_s, params.order_latency_ms)
     joins = due & ~o.has_arrived & (o.lots > 0)
     opposite, has = opposite_touch(event)
     crosses = joins & has & (outward(o.ticks) <= opposite)
-    shown = shown_at(event, o.ticks)
+    was_seen = o.placed_s > event.dt_s
+    shown = jnp.where(was_seen, o.shown_usd, shown_at(event, o.ticks))
     keep = lambda new, old: jnp.where(joins, new, old)
     return dataclasses.replace(
         o,
@@ -145,7 +151,8 @@ def see_book(params: Params, o: Resting, event: Event) -> Resting:
     level = outward(event.book.ticks)
     nowhere = jnp.iinfo(level.dtype).min
     deepest = jnp.max(jnp.where(event.book.is_valid, level, nowhere), axis=1)
-    visible = is_book & (outward(o.ticks) <= deepest[:, None, None])
+    # An order on its way reads the book in every row, to know what it will join.
+    visible = (is_book | ~o.has_arrived) & (outward(o.ticks) <= deepest[:, None, None])
     shown = jnp.where(visible, shown_at(event, o.ticks), o.shown_usd)
     fell = jnp.maximum(o.shown_usd - shown, 0.0)
     known = jnp.minimum(o.owed_usd, fell)

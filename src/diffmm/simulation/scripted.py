@@ -107,6 +107,8 @@ def join_the_touch(tape: Tape, latency_ms: float, config: Config) -> Script:
     moves = np.cumsum(kind == int(Kind.ANCHOR))
     # An order whose anchor moves would need its price told twice.
     ok = valid[row].all(axis=1) & (ticks[row, 0] < ticks[row, 1]) & (moves[row] == moves[cancel])
+    # Rows may come late: an order waits for the cancel of the one before it.
+    ok[1:] &= now[row[1:]] > now[cancel[:-1]] + latency_ms
     row, cancel = np.repeat(row[ok], 2), np.repeat(cancel[ok], 2)
     side = np.tile([0, 1], ok.sum())
     at = ticks[row, side]
