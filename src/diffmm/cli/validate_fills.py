@@ -18,6 +18,7 @@ TRADES = '"channel":"trades"'
 OTHER_TIME = "both fill the order, farther apart than a quantum"
 REFUSED = "the referee refused it as crossing"
 ARRIVAL = "the first row after its arrival changed the display that it joined"
+CROSSED = "the first row after its arrival reaches its price: ours refuses it, the referee fills it"
 UNKNOWN = "not explained"
 
 
@@ -175,13 +176,17 @@ def _unmatched(
         "theirs": theirs.order[other < 0].tolist(),
     }
     both = set(ours.order.tolist()) & set(theirs.order.tolist())
-    changed = set(np.flatnonzero(_arrives_in_a_change(tape, script, latency_ms)).tolist())
+    changed, crossed = (
+        set(np.flatnonzero(x).tolist()) for x in _at_arrival(tape, script, latency_ms)
+    )
     counts: collections.Counter[tuple[str, str]] = collections.Counter()
     for who, orders in alone.items():
         for order in orders:
             cause = (
                 REFUSED
                 if order in set(refused.tolist())
+                else CROSSED
+                if order in crossed
                 else ARRIVAL
                 if order in changed
                 else OTHER_TIME
@@ -192,23 +197,25 @@ def _unmatched(
     return [{"who": who, "cause": cause, "n": n} for (who, cause), n in counts.items()]
 
 
-def _arrives_in_a_change(tape: Any, script: Any, latency_ms: float) -> Any:
-    """Which orders joined behind a display that the row of their arrival changed.
+def _at_arrival(tape: Any, script: Any, latency_ms: float) -> tuple[Any, Any]:
+    """Which orders met a row on arrival that changed the display at their price, or crossed it.
 
-    Ours joins what that row shows, the referee what was shown before it.
+    The referee's order joins before that row. Ours does where a row came since it was sent, but
+    whether it crosses is decided by what that row shows.
     """
     import numpy as np
 
     from diffmm.simulation import scripted
 
     now, book = scripted.times_ms(tape), tape.events().book
-    row = np.searchsorted(now, script.sent_ms + latency_ms)
+    ticks, usd = np.asarray(book.ticks), np.asarray(book.usd)
+    row = np.minimum(np.searchsorted(now, script.sent_ms + latency_ms), len(now) - 1)
     shown = lambda at: np.sum(
-        np.asarray(book.usd)[at, script.side]
-        * (np.asarray(book.ticks)[at, script.side] == script.ticks[:, None]),
-        axis=1,
+        usd[at, script.side] * (ticks[at, script.side] == script.ticks[:, None]), axis=1
     )
-    return shown(np.minimum(row, len(now) - 1)) != shown(row - 1)
+    out = np.where(script.side == 0, 1, -1)
+    crosses = out * (script.ticks - ticks[row, 1 - script.side, 0]) >= 0
+    return shown(row) != shown(row - 1), crosses
 
 
 def _words(told: dict[str, Any]) -> None:

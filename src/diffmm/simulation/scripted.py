@@ -90,8 +90,13 @@ def join_the_touch(tape: Tape, latency_ms: float, config: Config) -> Script:
     """Both sides join the touch at fixed times, for a fixed life.
 
     Raises:
-        ValueError: when two orders of a side could be alive at once.
+        ValueError: when two orders of a side could be alive at once, or a cancel be first.
     """
+    if config.life_s * MS_PER_S <= latency_ms:
+        raise ValueError(
+            f"a life of {config.life_s} s ends before the order arrives, {latency_ms} ms after it "
+            "was sent; give a longer one"
+        )
     if config.life_s + 2 * latency_ms / MS_PER_S >= config.every_s:
         raise ValueError(
             f"a life of {config.life_s} s and two latencies of {latency_ms} ms do not end within "

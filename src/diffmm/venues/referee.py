@@ -116,7 +116,8 @@ def fills(
         hft.BacktestAsset()
         .data([table])
         .linear_asset(1.0)
-        .constant_order_latency(latency_ns - HALF_MS_NS, latency_ns)
+        # It cancels only what was confirmed, so a confirmation takes no time.
+        .constant_order_latency(latency_ns - HALF_MS_NS, 0)
         .risk_adverse_queue_model()
         .no_partial_fill_exchange()
         .trading_value_fee_model(0.0, 0.0)
