@@ -1,4 +1,4 @@
-"""`diffmm validate`: the belief as a forecast, the gradient through fills, fills by a referee."""
+"""`diffmm validate`: the belief as a forecast, gradients, fills by a referee, facts of a market."""
 
 import argparse
 import json
@@ -7,12 +7,12 @@ import shlex
 import sys
 from typing import Any
 
-from . import tapes, validate_fills, validate_gradient
+from . import tapes, validate_facts, validate_fills, validate_gradient
 from .replay import load_params, say
 
 
 OK, USAGE = 0, 2
-RUN = {"gradient": validate_gradient.run, "fills": validate_fills.run}
+RUN = {"gradient": validate_gradient.run, "fills": validate_fills.run, "facts": validate_facts.run}
 WARM_S = 30.0
 """Start of a recording that nothing is fitted on."""
 
@@ -20,7 +20,7 @@ WARM_S = 30.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Everything the command takes."""
     add = parser.add_argument
-    add("what", choices=["fair-value", "gradient", "fills"])
+    add("what", choices=["fair-value", *RUN])
     add("path", nargs="?", help="recording of `<receive ns> <json>` lines, plain or .gz")
     add("--coin", help="market of the recording")
     add("--world", default="busy", help="of the gradient: a world's name or its .toml")
@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--html", metavar="OUT", help="write a self-contained page")
     tapes.add_arguments(parser)
     validate_fills.add_arguments(parser)
+    validate_facts.add_arguments(parser)
 
 
 def main(args: argparse.Namespace) -> int:
