@@ -17,8 +17,6 @@ AT_ONCE_S = 1e-9
 TRADES = '"channel":"trades"'
 OTHER_TIME = "both fill the order, farther apart than a quantum"
 REFUSED = "the referee refused it as crossing"
-ARRIVAL = "the first row after its arrival changed the display that it joined"
-CROSSED = "the first row after its arrival reaches its price: ours refuses it, the referee fills it"
 UNKNOWN = "not explained"
 
 
@@ -78,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         "every_s": args.every_s,
         "life_s": args.life_s,
         **compare(alike),
-        "unmatched": _unmatched(tape, script, alike, theirs, refused, args.latency_ms),
+        "unmatched": _unmatched(alike, theirs, refused, args.latency_ms),
         "otherwise": [
             {"setting": dataclasses.asdict(rule), **compare(ours(rule))} for rule in OTHERS
         ],
@@ -160,62 +158,21 @@ def _mark(tape: Any) -> float:
     return float(scripted.prices(tape, np.array([last, last]), ticks).mean())
 
 
-def _unmatched(
-    tape: Any, script: Any, ours: Any, theirs: Any, refused: Any, latency_ms: float
-) -> list[dict[str, Any]]:
+def _unmatched(ours: Any, theirs: Any, refused: Any, latency_ms: float) -> list[dict[str, Any]]:
     """How many fills of either account have no partner, by cause."""
     import collections
-
-    import numpy as np
 
     from diffmm.evaluation import fill_match
 
     mine, other = fill_match.match(ours, theirs, latency_ms)
-    alone = {
-        "ours": ours.order[mine < 0].tolist(),
-        "theirs": theirs.order[other < 0].tolist(),
-    }
     both = set(ours.order.tolist()) & set(theirs.order.tolist())
-    changed, crossed = (
-        set(np.flatnonzero(x).tolist()) for x in _at_arrival(tape, script, latency_ms)
-    )
+    crossing = set(refused.tolist())
     counts: collections.Counter[tuple[str, str]] = collections.Counter()
-    for who, orders in alone.items():
-        for order in orders:
-            cause = (
-                REFUSED
-                if order in set(refused.tolist())
-                else CROSSED
-                if order in crossed
-                else ARRIVAL
-                if order in changed
-                else OTHER_TIME
-                if order in both
-                else UNKNOWN
-            )
-            counts[who, cause] += 1
+    for who, orders in (("ours", ours.order[mine < 0]), ("theirs", theirs.order[other < 0])):
+        for order in orders.tolist():
+            known = REFUSED if order in crossing else UNKNOWN
+            counts[who, OTHER_TIME if order in both else known] += 1
     return [{"who": who, "cause": cause, "n": n} for (who, cause), n in counts.items()]
-
-
-def _at_arrival(tape: Any, script: Any, latency_ms: float) -> tuple[Any, Any]:
-    """Which orders met a row on arrival that changed the display at their price, or crossed it.
-
-    The referee's order joins before that row. Ours does where a row came since it was sent, but
-    whether it crosses is decided by what that row shows.
-    """
-    import numpy as np
-
-    from diffmm.simulation import scripted
-
-    now, book = scripted.times_ms(tape), tape.events().book
-    ticks, usd = np.asarray(book.ticks), np.asarray(book.usd)
-    row = np.minimum(np.searchsorted(now, script.sent_ms + latency_ms), len(now) - 1)
-    shown = lambda at: np.sum(
-        usd[at, script.side] * (ticks[at, script.side] == script.ticks[:, None]), axis=1
-    )
-    out = np.where(script.side == 0, 1, -1)
-    crosses = out * (script.ticks - ticks[row, 1 - script.side, 0]) >= 0
-    return shown(row) != shown(row - 1), crosses
 
 
 def _words(told: dict[str, Any]) -> None:

@@ -41,6 +41,7 @@ class Resting(eqx.Module):
     - `fell_usd`: decrease of the display that no print has explained yet, and `credit_usd` what it
       took from the queue in front of us.
     - `owed_usd`: prints at our price that the display has not shown yet.
+    - `crosses`: of an order on its way, whether what it last saw would refuse it.
     """
 
     ticks: Int32[Array, "side generations slots"]
@@ -54,6 +55,7 @@ class Resting(eqx.Module):
     placed_s: Float[Array, "side generations slots"]
     cancelled_s: Float[Array, "side generations slots"]
     has_arrived: Bool[Array, "side generations slots"]
+    crosses: Bool[Array, "side generations slots"]
 
 
 def outward(values: Int32[Array, "side *n"]) -> Int32[Array, "side *n"]:
@@ -81,6 +83,12 @@ def opposite_touch(event: Event) -> tuple[Int32[Array, "side 1 1"], Bool[Array, 
     sign = jnp.asarray(OUTWARD, event.book.ticks.dtype)[:, None, None]
     ticks = jnp.flip(event.book.ticks[:, 0])[:, None, None]
     return sign * ticks, jnp.flip(event.book.is_valid[:, 0])[:, None, None]
+
+
+def would_cross(event: Event, ticks: Int32[Array, "side n s"]) -> Bool[Array, "side n s"]:
+    """Whether orders at these prices meet the other side's touch."""
+    opposite, has = opposite_touch(event)
+    return has & (outward(ticks) <= opposite)
 
 
 def price_bp(event: Event, ticks: Float[Array, "*s"]) -> Float[Array, "*s"]:
@@ -122,22 +130,17 @@ def _is_at_venue(
 def arrive(params: Params, o: Resting, event: Event) -> tuple[Resting, Int32[Array, ""]]:
     """Orders whose latency is over join the queue; one that would cross is refused (post-only).
 
-    They came before this row, so behind what the row before it displayed; where there was none
-    since they were placed, behind what this one does.
+    They came before this row, so what the row before it displayed decides.
     """
     due = _is_at_venue(params, event, o.placed_s, params.order_latency_ms)
     joins = due & ~o.has_arrived & (o.lots > 0)
-    opposite, has = opposite_touch(event)
-    crosses = joins & has & (outward(o.ticks) <= opposite)
-    was_seen = o.placed_s > event.dt_s
-    shown = jnp.where(was_seen, o.shown_usd, shown_at(event, o.ticks))
+    crosses = joins & o.crosses
     keep = lambda new, old: jnp.where(joins, new, old)
     return dataclasses.replace(
         o,
         lots=jnp.where(crosses, 0.0, o.lots),
-        ahead_usd=keep(shown, o.ahead_usd),
-        shown_usd=keep(shown, o.shown_usd),
-        joined_usd=keep(shown, o.joined_usd),
+        ahead_usd=keep(o.shown_usd, o.ahead_usd),
+        joined_usd=keep(o.shown_usd, o.joined_usd),
         fell_usd=keep(0.0, o.fell_usd),
         credit_usd=keep(0.0, o.credit_usd),
         owed_usd=keep(0.0, o.owed_usd),
@@ -165,4 +168,5 @@ def see_book(params: Params, o: Resting, event: Event) -> Resting:
         fell_usd=o.fell_usd + fell - known,
         credit_usd=o.credit_usd + o.ahead_usd - ahead,
         ahead_usd=ahead,
+        crosses=would_cross(event, o.ticks),
     )

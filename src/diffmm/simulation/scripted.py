@@ -145,7 +145,7 @@ def update(
         health=jnp.zeros((), jnp.uint32),
     )
     acts = jnp.any(order.places | order.cancels)
-    return where(acts, hard_fills.act(state, targets), state), filled
+    return where(acts, hard_fills.act(state, targets, event), state), filled
 
 
 def fills(tape: Tape, script: Script, filled: hard_fills.Filled) -> Fills:
