@@ -13,6 +13,9 @@ import pytest
 from diffmm.cli import live as command
 from diffmm.cli.durations import seconds, speed
 from diffmm.cli.stopping import Stopper
+from diffmm.core import defaults
+from diffmm.engine import graph
+from diffmm.training import CheckpointError, save
 
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -128,3 +131,9 @@ def test_a_signal_ends_a_run_with_its_summary_and_zero(here, number):
     assert told["ended"] == "stopped"
     assert told["decisions"] > 0
     assert "Traceback" not in err
+
+
+def test_real_money_starts_from_nothing_that_was_not_promoted(here):
+    save(here / "mine", defaults(graph.Params), {"source": "a test"})
+    with pytest.raises(CheckpointError, match="mine is not promoted"):
+        command.compiled(arguments("--mode", "live", "--checkpoint", "mine"))

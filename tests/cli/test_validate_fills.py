@@ -164,7 +164,7 @@ def wandering(seed, until_ms=120_000):
     return [x for _, x in told]
 
 
-FAST = ("--latency-ms", "20", "--every-s", "0.5", "--life-s", "0.4", "--json")
+FAST = ("--latency-ms", "20", "--every-s", "0.5", "--stand-s", "0.4", "--json")
 
 
 @needs_referee
@@ -172,7 +172,7 @@ FAST = ("--latency-ms", "20", "--every-s", "0.5", "--life-s", "0.4", "--json")
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("latency_ms", ["20", "150"])
 def test_on_a_market_at_random_both_rules_fill_the_same_orders(capsys, tmp_path, latency_ms):
-    args = ("--latency-ms", latency_ms, "--every-s", "1", "--life-s", "0.5", "--json")
+    args = ("--latency-ms", latency_ms, "--every-s", "1", "--stand-s", "0.5", "--json")
     code, out, _ = run(capsys, "fills", written(tmp_path, wandering(0)), *args)
     told = json.loads(out)
     assert code == 0

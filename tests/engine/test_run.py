@@ -1,5 +1,9 @@
 """The runners on a two-number engine whose answers are known in closed form."""
 
+import os
+import subprocess
+import sys
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -92,3 +96,35 @@ def test_a_tape_that_does_not_divide_into_chunks_is_refused():
     run = engine.objective_and_gradient(ENGINE, lambda out, frame: out, chunk=3)
     with pytest.raises(ValueError, match="multiple of chunk"):
         run(PARAMS, frames())
+
+
+SHARED_OUT = """
+import jax, numpy as np
+from diffmm.engine import run
+fn = lambda theta, x: (theta * x[0] + x[1], jax.numpy.sin(x[0]))
+paths = (np.arange(8, dtype=np.float32), np.arange(8, dtype=np.float32)[::-1].copy())
+one, two = (run.each_path(fn, 4, d)(np.float32(3), paths) for d in (None, jax.devices()))
+assert len(jax.devices()) == 2
+for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
+    np.testing.assert_array_equal(a, b)
+compiled = run.each_path(fn, 4, jax.devices()).lower(np.float32(3), paths).compile()
+print(compiled.as_text().count("num_partitions=2"))
+try:
+    run.each_path(fn, 3, jax.devices())
+except ValueError as error:
+    print(error)
+"""
+
+
+def test_lanes_are_shared_out_among_devices_and_give_the_same_numbers():
+    flags = "--xla_force_host_platform_device_count=2"
+    found = subprocess.run(
+        [sys.executable, "-c", SHARED_OUT],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
+    )
+    assert found.returncode == 0, found.stderr
+    partitions, refusal = found.stdout.splitlines()
+    assert int(partitions) >= 1
+    assert refusal == "3 lanes, expected a multiple of the 2 devices"

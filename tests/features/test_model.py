@@ -108,6 +108,26 @@ def test_arrivals_are_counted_on_the_side_that_the_taker_reaches():
     assert float(run(buys).trade_usd[-1]) == pytest.approx(100.0, rel=0.9)
 
 
+def prints(dt_s, sign):
+    """Trades of 100 USD each in an otherwise quiet market."""
+    batch = jax.tree.map(lambda x: x[: len(dt_s)], bundles.stream())
+    batch = quiet(batch, 0.0, market.Kind.TRADE)
+    usd = 0 * batch.trade.usd + 100.0
+    put = {"trade__usd": usd, "trade__sign": jnp.array(sign, usd.dtype)}
+    put["dt_s"] = jnp.array(dt_s, usd.dtype)
+    return run(bundles.replace(batch, **put), prior_trades=1e-6)
+
+
+def test_a_taker_who_meets_several_orders_is_one_taker_of_all_their_size():
+    # A second apart: a buyer of three prints, a seller of two in one message with a buyer of one.
+    told = prints([1, 0, 0, 1, 0, 0], [1, 1, 1, -1, -1, 1])
+    apart = prints([1, 1e-9, 1e-9, 1, 1e-9, 1e-9], [1, 1, 1, -1, -1, 1])
+    np.testing.assert_allclose(told.trade_usd[-1], 200.0, rtol=0.01)
+    np.testing.assert_allclose(apart.trade_usd[-1], 100.0, rtol=0.01)
+    assert (np.asarray(told.arrival_rate[-1]) < np.asarray(apart.arrival_rate[-1])).all()
+    np.testing.assert_allclose(told.volume_usd_s[-1], apart.volume_usd_s[-1], rtol=1e-4)
+
+
 def test_more_size_on_the_bid_raises_fair_value_and_never_past_reason():
     batch = quiet(bundles.stream(), 0.1)
     fair = []

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from diffmm.training.gradient_check import Compared, NAMES
+from diffmm.training.gradient_check import Compared
+from diffmm.training.problem import NAMES
 
 
 def compared(wrong=0.0):

@@ -11,11 +11,14 @@ from . import flags
 COMMANDS = {
     "live": "the engine on a streamed market, in shadow mode",
     "replay": "the engine on a recording or a generative world, orders filled by the hard rule",
-    "validate": "fair value against other forecasts, or the gradient against hard fills",
+    "validate": "fair value, the pricing surface or the gradient, against what came of them",
     "fit": "features and belief from recordings, by likelihood, to a checkpoint",
+    "train": "parameters uphill by the gradient through the fills of a world, to a checkpoint",
+    "sweep": "many configurations on the same random numbers, in processes, on Ray or Slurm",
+    "tune": "the gradient, CMA-ES, TPE or random search on the same budget of events",
     "bench": "latency and throughput, each beside a trivial compiled call",
     "record": "write a venue's frames to a file that replay reads",
-    "ckpt": "make, show and verify checkpoints",
+    "ckpt": "make, show, verify, promote and export checkpoints",
     "venue": "a venue on this machine that speaks Hyperliquid, for play money",
     "status": "what the runs say of themselves, and whether they live",
     "ctl": "pause, resume, reduce-only or stop one run",
@@ -26,10 +29,21 @@ COMMANDS = {
 }
 
 
-USES_JAX = {"live", "replay", "validate", "fit", "bench", "ckpt", "doctor"}
+USES_JAX = {
+    "live",
+    "replay",
+    "validate",
+    "fit",
+    "train",
+    "sweep",
+    "tune",
+    "bench",
+    "ckpt",
+    "doctor",
+}
 
 
-DIFFERENTIATES = {"fit", "gradient"}
+DIFFERENTIATES = {"fit", "train", "tune", "gradient"}
 """A backward pass as one kernel takes too long to compile."""
 
 

@@ -51,6 +51,8 @@ def _ratios(found: dict[str, dict[str, float]]) -> dict[str, float]:
         "rare_over_all_wakes": found["replay"]["rare_events_per_s"]
         / found["replay"]["all_events_per_s"],
         "gradient_over_forward": found["gradient"]["over_forward"],
+        "sweep_rows_over_single": found["sweep"]["rows_events_per_s"]
+        / found["sweep"]["single_events_per_s"],
     }
 
 
@@ -116,6 +118,7 @@ def _run(market: dict[str, Any], calls: int, k: int) -> dict[str, dict[str, floa
         **_latency(market, calls),
         "replay": _replay(market),
         "gradient": _gradient(market),
+        "sweep": sweep_rates(market["tape"], market["params"]),
     }
 
 
@@ -215,6 +218,29 @@ def _gradient(market: dict[str, Any]) -> dict[str, float]:
         "events_per_s": events / _best(lambda: both(market["params"], frames)),
         "temporary_bytes_per_event": both.memory_analysis().temp_size_in_bytes / events,
     }
+
+
+SWEEP_ROWS = 8
+
+
+def sweep_rates(tape: Any, params: Any) -> dict[str, float]:
+    """Closed loops with hard fills, configurations times events a second: of one, and of eight."""
+    import jax
+    import jax.numpy as jnp
+
+    from diffmm.core import defaults
+    from diffmm.engine import loop
+    from diffmm.simulation import hard_fills
+
+    from .sweep_worker import lanes
+
+    rule, config, frames = defaults(hard_fills.Params), loop.Config.default(), tape.frames()
+    rate = {}
+    for name, rows in (("single", 1), ("rows", SWEEP_ROWS)):
+        batch = jax.tree.map(lambda x, rows=rows: jnp.broadcast_to(x, (rows, *x.shape)), params)
+        play = ft.partial(loop.counterfactual, batch, rule, frames, config=config, lanes=lanes())
+        rate[f"{name}_events_per_s"] = rows * len(tape.rows) / _best(play)
+    return rate
 
 
 def _best(call: Callable[[], Any]) -> float:

@@ -9,12 +9,11 @@ import logging
 import pathlib
 import shlex
 import sys
-import time
 from typing import Any
 
-from . import trading
+from . import checkpoints, trading
 from .durations import seconds, speed
-from .replay import add_account_arguments, learn, load_params
+from .replay import add_account_arguments, learn
 from .saying import say
 from .stopping import Stopper
 
@@ -47,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--reference", metavar="COIN", help="market of the same feed that leads")
     add("--size-decimals", type=int, help="of the coin; learnt from its first book if not given")
     add("--speed", type=speed, default=1.0, help="of a tape or world; changes no quote; inf")
-    add("--checkpoint", metavar="DIR", help="parameters; default checkpoints/default")
+    add("--checkpoint", metavar="DIR|NAME", help="parameters; default checkpoints/default")
     add("--set", action="append", default=[], metavar="P=V", help="one parameter otherwise")
     add_account_arguments(parser)
     trading.add_arguments(parser)
@@ -89,6 +88,7 @@ class Setup:
     """Everything behind the socket, chosen and loaded before anything connects."""
 
     params: Any
+    checkpoint: checkpoints.Found
     rule: Any
     config: Any
     account: Any
@@ -97,13 +97,16 @@ class Setup:
 def compiled(args: argparse.Namespace) -> Any:
     """The engine for real orders, compiled before anything connects."""
     from diffmm import live
-    from diffmm.engine import loop, stepper
+    from diffmm.engine import loop
+    from diffmm.training import CheckpointError
 
-    params = load_params(args.checkpoint, args.set)
-    started = time.perf_counter()
-    steps = live.Timed(stepper.Stepper(params, None, loop.Config.default()))
-    say("compile", f"two programs in {time.perf_counter() - started:.1f} s, before connecting")
-    return steps
+    params, found = checkpoints.load(args.checkpoint, args.set)
+    if args.mode == "live" and args.checkpoint and not found.is_promoted:
+        raise CheckpointError(
+            f"{args.checkpoint} is not promoted, and real money trades only what is; "
+            f"diffmm ckpt promote {args.checkpoint} --to NAME, then --checkpoint NAME"
+        )
+    return live.Timed(checkpoints.stepper(found, params, None, loop.Config.default()))
 
 
 def _shadow(args: argparse.Namespace) -> int:
@@ -142,24 +145,21 @@ def _setup(args: argparse.Namespace) -> Setup:
         gamma_limit_usd=args.gamma_limit_usd,
         maker_fee_bp=args.fee_bp,
     )
-    params = load_params(args.checkpoint, args.set)
-    return Setup(params, defaults(hard_fills.Params), loop.Config.default(), account)
+    params, found = checkpoints.load(args.checkpoint, args.set)
+    return Setup(params, found, defaults(hard_fills.Params), loop.Config.default(), account)
 
 
 def _core(setup: Setup, found: Any, journal: Any) -> Any:
     """The session's inside, compiled."""
     from diffmm import live
-    from diffmm.engine import stepper
     from diffmm.market import EncoderConfig
     from diffmm.venues.intake import Intake
 
     config = setup.config
     encoder = EncoderConfig(layout=config.layout, frame_rows=config.frame_rows)
     intake = Intake(found.instrument, setup.account, encoder, found.reference)
-    started = time.perf_counter()
-    steps = live.Timed(stepper.Stepper(setup.params, setup.rule, config))
-    say("compile", f"two programs in {time.perf_counter() - started:.1f} s, before connecting")
-    return live.Core(steps, intake, setup.account, journal)
+    made = checkpoints.stepper(setup.checkpoint, setup.params, setup.rule, config)
+    return live.Core(live.Timed(made), intake, setup.account, journal)
 
 
 async def _stream(

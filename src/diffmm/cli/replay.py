@@ -8,9 +8,10 @@ import sys
 import time
 from typing import Any
 
+from . import checkpoints
+
 
 OK, USAGE = 0, 2
-CHECKPOINT = pathlib.Path("checkpoints") / "default"
 CADENCES = {"full": None, "5@0.5s": (5, 0.5), "20@5s": (20, 5.0)}
 """Levels and seconds between books, by the name of the cadence."""
 
@@ -24,6 +25,15 @@ def add_account_arguments(parser: argparse.ArgumentParser) -> None:
     add("--gamma-limit-usd", type=float, default=0.2)
 
 
+def add_rule_arguments(parser: argparse.ArgumentParser) -> None:
+    """The four numbers of the hard fills."""
+    add = parser.add_argument
+    add("--order-latency-ms", type=float, default=350.0)
+    add("--cancel-latency-ms", type=float, default=350.0)
+    add("--queue-cancel-ahead", type=float, default=0.5, help="share of cancels in front of us")
+    add("--fill-on", choices=["prints", "prints_or_touch"], default="prints")
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Everything the command takes."""
     add = parser.add_argument
@@ -33,13 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--for", dest="for_s", type=float, metavar="SECONDS", help="length of a world")
     add("--coin", help="market; not needed for a world")
     add("--reference", metavar="COIN", help="market of the same recording that leads")
-    add("--checkpoint", metavar="DIR", help="parameters; default checkpoints/default")
+    add("--checkpoint", metavar="DIR|NAME", help="parameters; default checkpoints/default")
     add("--set", action="append", default=[], metavar="P=V", help="one parameter otherwise")
     add("--books", choices=CADENCES, default="full", help="thin the books to a cadence")
-    add("--order-latency-ms", type=float, default=350.0)
-    add("--cancel-latency-ms", type=float, default=350.0)
-    add("--queue-cancel-ahead", type=float, default=0.5, help="share of cancels in front of us")
-    add("--fill-on", choices=["prints", "prints_or_touch"], default="prints")
+    add_rule_arguments(parser)
     add("--learn", action="store_true", help="nine counterfactual rows and their weights")
     add("--json", action="store_true", help="one object on one line of stdout")
     add("--html", metavar="OUT", help="write a self-contained page")
@@ -65,19 +72,13 @@ def main(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     from diffmm.engine import loop, stepper
-    from diffmm.market import AccountInputs
     from diffmm.report import summary as report
 
-    account = AccountInputs(
-        wealth_usd=args.wealth_usd,
-        room_usd=args.room_usd,
-        gamma_limit_usd=args.gamma_limit_usd,
-        maker_fee_bp=args.fee_bp,
-    )
+    account = account_inputs(args)
     tape, told = _tape(args, account)
     on_touch = args.fill_on == "prints_or_touch"
     config = loop.Config.default(on_touch, takers_have_limits=bool(args.world))
-    params, rule = load_params(args.checkpoint, args.set), _rule(args)
+    params, rule = load_params(args.checkpoint, args.set), fill_rule(args)
     steps = stepper.Stepper(params, rule, config)
     started = time.perf_counter()
     record = steps.replay(tape.frames())
@@ -97,6 +98,18 @@ def _run(args: argparse.Namespace) -> int:
         learner, summary["learner"] = learn(args, tape, params, rule, config)
     _write(args, summary, tape, scored.record, learner)
     return OK
+
+
+def account_inputs(args: argparse.Namespace) -> Any:
+    """The account that the arguments ask for."""
+    from diffmm.market import AccountInputs
+
+    return AccountInputs(
+        wealth_usd=args.wealth_usd,
+        room_usd=args.room_usd,
+        gamma_limit_usd=args.gamma_limit_usd,
+        maker_fee_bp=args.fee_bp,
+    )
 
 
 def _write(args: argparse.Namespace, summary: Any, tape: Any, record: Any, learner: Any) -> None:
@@ -180,19 +193,11 @@ def _tape(args: argparse.Namespace, account: Any) -> tuple[Any, dict[str, Any]]:
 
 def load_params(checkpoint: str | None, settings: list[str]) -> Any:
     """A checkpoint's parameters, by default the shipped one's, with settings on top."""
-    from diffmm.core import defaults
-    from diffmm.engine import graph
-    from diffmm.training import apply, restore
-
-    target = defaults(graph.Params)
-    if checkpoint is None and not CHECKPOINT.exists():
-        say(f"params as declared: {CHECKPOINT} is not in this folder")
-        return apply(target, settings)
-    params, _ = restore(pathlib.Path(checkpoint or CHECKPOINT), target)
-    return apply(params, settings)
+    return checkpoints.load(checkpoint, settings)[0]
 
 
-def _rule(args: argparse.Namespace) -> Any:
+def fill_rule(args: argparse.Namespace) -> Any:
+    """The hard fills that the arguments ask for."""
     from diffmm.core import defaults
     from diffmm.simulation import hard_fills
     from diffmm.training import apply

@@ -1,4 +1,4 @@
-"""`diffmm validate`: the belief as a forecast, gradients, fills by a referee, facts of a market."""
+"""`diffmm validate`: belief, surface, gradient, fills and facts against what came."""
 
 import argparse
 import json
@@ -7,12 +7,25 @@ import shlex
 import sys
 from typing import Any
 
-from . import tapes, validate_facts, validate_fills, validate_gradient
-from .replay import load_params, say
+from . import (
+    tapes,
+    validate_facts,
+    validate_fills,
+    validate_gradient,
+    validate_pricing,
+    validate_shadow,
+)
+from .replay import add_account_arguments, add_rule_arguments, load_params, say
 
 
 OK, USAGE = 0, 2
-RUN = {"gradient": validate_gradient.run, "fills": validate_fills.run, "facts": validate_facts.run}
+RUNS = {
+    "gradient": validate_gradient.run,
+    "pricing": validate_pricing.run,
+    "shadow": validate_shadow.run,
+    "fills": validate_fills.run,
+    "facts": validate_facts.run,
+}
 WARM_S = 30.0
 """Start of a recording that nothing is fitted on."""
 
@@ -20,9 +33,11 @@ WARM_S = 30.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Everything the command takes."""
     add = parser.add_argument
-    add("what", choices=["fair-value", *RUN])
-    add("path", nargs="?", help="recording of `<receive ns> <json>` lines, plain or .gz")
-    add("--coin", help="market of the recording")
+    add("what", choices=["fair-value", *RUNS])
+    add(
+        "path", nargs="?", help="recording of `<receive ns> <json>` lines, plain or .gz; or a world"
+    )
+    add("--coin", help="market of the recording; of pricing: several, joined by commas")
     add("--world", default="busy", help="of the gradient: a world's name or its .toml")
     add("--point", choices=["far", "near"], default="far", help="near: after steps uphill")
     add("--paths", type=int, default=192, metavar="N", help="runs that are compared")
@@ -34,9 +49,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--participants", action="store_true", help="who quotes there: a table; a minute more")
     add("--json", action="store_true", help="one object on one line of stdout")
     add("--html", metavar="OUT", help="write a self-contained page")
+    add("--life-s", type=float, default=validate_pricing.LIFE_S, help="of pricing: quote life")
+    add("--mark-s", type=float, help="of pricing: age at which a fill is marked; risk.holding_s")
+    add("--seeds", type=int, default=1, help="of pricing in a world: runs pooled, from --seed on")
+    add("--probes-only", action="store_true", help="of pricing: no placed quotes, no references")
+    add(
+        "--edge-offsets-bp", metavar="X,Y", help="of pricing: ours again with these, to match fills"
+    )
+    add("--for", dest="for_s", type=float, metavar="SECONDS", help="length of a world")
     tapes.add_arguments(parser)
     validate_fills.add_arguments(parser)
     validate_facts.add_arguments(parser)
+    parser.set_defaults(clock=None)
+    add_account_arguments(parser)
+    add_rule_arguments(parser)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -44,8 +70,10 @@ def main(args: argparse.Namespace) -> int:
     from diffmm.training import CheckpointError, OverrideError
     from diffmm.venues.tape_io import TapeError
 
+    # A forecast is of the market as it was; an order meets it as late as it came.
+    args.clock = args.clock or ("exchange" if args.what in ("fair-value", "facts") else "receive")
     try:
-        return RUN.get(args.what, _run)(args)
+        return RUNS.get(args.what, _run)(args)
     except (CheckpointError, OverrideError, TapeError, ValueError) as error:
         say(f"error: {error}")
         return USAGE

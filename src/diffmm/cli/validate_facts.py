@@ -17,7 +17,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What only this validation takes."""
     add = parser.add_argument
     add("--beside", metavar="WORLD", help="of facts: a world's name or its .toml, set beside")
-    add("--for", dest="for_s", type=float, metavar="S", help="of facts: length of a world's run")
 
 
 def run(args: argparse.Namespace) -> int:

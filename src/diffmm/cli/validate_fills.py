@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--latency-ms", type=float, default=50.0, help="of fills: an order's and a cancel's")
     add("--every-s", type=float, default=5.0, help="of fills: from one order to the next")
-    add("--life-s", type=float, default=4.0, help="of fills: until an order's cancel is sent")
+    add("--stand-s", type=float, default=4.0, help="of fills: until an order's cancel is sent")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     tape, encoder, _ = tape_io.encode(
         lines, instrument, AccountInputs(), EncoderConfig(base_latency_s=0.0)
     )
-    config = scripted.Config(args.every_s, args.life_s)
+    config = scripted.Config(args.every_s, args.stand_s)
     script = scripted.join_the_touch(tape, args.latency_ms, config)
     if not len(script):
         raise ValueError(
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         "n": len(script),
         "latency_ms": args.latency_ms,
         "every_s": args.every_s,
-        "life_s": args.life_s,
+        "stand_s": args.stand_s,
         **compare(alike),
         "unmatched": _unmatched(alike, theirs, refused, args.latency_ms),
         "otherwise": [

@@ -3,9 +3,9 @@
 import argparse
 import json
 import sys
-import time
 from typing import Any
 
+from . import costs
 from .replay import load_params, say
 
 
@@ -18,7 +18,8 @@ def run(args: argparse.Namespace) -> int:
     import numpy as np
 
     from diffmm.training import anchors
-    from diffmm.training.gradient_check import Check, Config, NAMES
+    from diffmm.training.gradient_check import Check, Config
+    from diffmm.training.problem import NAMES
     from diffmm.venues import world_io
 
     config = Config()
@@ -34,10 +35,10 @@ def run(args: argparse.Namespace) -> int:
         "point": args.point,
         "paths": args.paths,
         "frames": config.frames,
-        "utility_usd": float(check.call(check.hard, z, check.draw(0)).mean()),
+        "utility_usd": float(check.problem.utilities(z, [0]).mean()),
         **found.summary(NAMES),
-        "cost_forwards": _cost(check, z),
-        "temporary_bytes_per_event": check.bytes_per_event(),
+        "cost_forwards": costs.forwards(check.problem, z),
+        "temporary_bytes_per_event": check.problem.bytes_per_event(),
         "anchors": anchors.figures(args.seed),
         "set": args.set,
     }
@@ -45,21 +46,6 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps(told) + "\n")
     _words(told)
     return 0
-
-
-def _cost(check: Any, z: Any) -> float:
-    """Time of a gradient over that of a forward pass of the same paths, the fastest of three."""
-    block = check.draw(0)
-
-    def best(fn: Any) -> float:
-        times = []
-        for _ in range(3):
-            before = time.perf_counter()
-            check.call(fn, z, block)
-            times.append(time.perf_counter() - before)
-        return min(times)
-
-    return best(check.gradient) / best(check.hard)
 
 
 def _words(told: dict[str, Any]) -> None:

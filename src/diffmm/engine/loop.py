@@ -185,15 +185,26 @@ class Trades(eqx.Module):
     fair_bp: Float[Array, ""]
 
 
-@ft.partial(jax.jit, static_argnames="config")
+@ft.partial(jax.jit, static_argnames=("config", "lanes"))
 def counterfactual(
     batch_params: graph.Params,
     rule: hard_fills.Params,
     frames: Float[Array, "frames rows width"],
     *,
     config: Config,
+    lanes: int | None = None,
 ) -> Trades:
-    """Each row of `batch_params` in its own closed loop on the same tape, `[rows, frames]`."""
+    """Each row of `batch_params` in its own closed loop on the same tape, `[rows, frames]`.
+
+    Args:
+        batch_params: parameters, a batch of rows.
+        rule: of the fills.
+        frames: of the tape.
+        config: static choices.
+        lanes: rows side by side in one kernel, the others after them in the same program; all of
+            them where not given. A processor does best with one: side by side, every row waits
+            for the longest of them in every loop that ends when it has converged.
+    """
 
     def one(params: graph.Params) -> Trades:
         def step(state: Loop, frame: Array) -> tuple[Loop, Trades]:
@@ -203,7 +214,11 @@ def counterfactual(
 
         return jax.lax.scan(step, init(params, rule, config=config), frames)[1]
 
-    return jax.vmap(one)(batch_params)
+    if lanes is None:
+        return jax.vmap(one)(batch_params)
+    if lanes == 1:
+        return jax.lax.map(one, batch_params)
+    return jax.lax.map(one, batch_params, batch_size=lanes)
 
 
 Policy = Callable[[graph.Seen, Event], Targets]

@@ -7,11 +7,12 @@ is the wake, padded by repeating it with `is_valid` false. So nothing is paid tw
 
 import dataclasses
 import functools as ft
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from diffmm.core import Stage, where
 
@@ -156,6 +157,15 @@ def watch(stage: Stage, params: Any, rows: Any, *, unpack: Callable[[Any], Any])
     return jax.lax.scan(step, stage.init(params), rows)[1]
 
 
+@ft.partial(jax.jit, static_argnames=("stage", "unpack"))
+def watch_from(
+    stage: Stage, params: Any, state: Any, rows: Any, *, unpack: Callable[[Any], Any]
+) -> tuple[Any, Any]:
+    """The same from a state on, and the state after it: a tape in chunks, see `chunks`."""
+    step = lambda state, row: stage.update(params, state, unpack(row))
+    return jax.lax.scan(step, state, rows)
+
+
 def watch_in_chunks(stage: Stage, params: Any, inputs: Any, *, chunk: int) -> Any:
     """A stage over inputs stacked on the first axis, to be differentiated; not compiled.
 
@@ -178,19 +188,34 @@ def watch_in_chunks(stage: Stage, params: Any, inputs: Any, *, chunk: int) -> An
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), out)
 
 
-def each_path(fn: Callable[[Any, Any], Any], lanes: int) -> Callable[[Any, Any], Any]:
+def each_path(
+    fn: Callable[[Any, Any], Any], lanes: int, devices: Sequence[Any] | None = None
+) -> Any:
     """`(theta, paths) -> fn(theta, path)` of every path, compiled; outputs are stacked.
 
     Args:
         fn: of one path; it may be a gradient.
         lanes: paths side by side in one kernel; must divide the number of paths.
+        devices: among which the lanes are shared out, equally; must divide their number.
+
+    Raises:
+        ValueError: when the devices do not divide the lanes.
     """
+    if devices is not None and lanes % len(devices):
+        raise ValueError(f"{lanes} lanes, expected a multiple of the {len(devices)} devices")
 
     @jax.jit
     def run(theta: Any, paths: Any) -> Any:
         group = lambda x: x.reshape(-1, lanes, *x.shape[1:])
         flat = lambda x: x.reshape(-1, *x.shape[2:])
         side_by_side = jax.vmap(fn, in_axes=(None, 0))
+        if devices is not None:
+            mesh = jax.sharding.Mesh(np.array(devices), ("lanes",))
+            across = jax.sharding.PartitionSpec("lanes")
+            whole = jax.sharding.PartitionSpec()
+            side_by_side = jax.shard_map(
+                side_by_side, mesh=mesh, in_specs=(whole, across), out_specs=across, check_vma=False
+            )
         out = jax.lax.map(lambda one: side_by_side(theta, one), jax.tree.map(group, paths))
         return jax.tree.map(flat, out)
 

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from diffmm import allocation, belief, features, pricing, risk
-from diffmm.core import param, POSITIVE, where
+from diffmm.core import param, POSITIVE, REAL, where
 from diffmm.execution import soft
 from diffmm.market import Event, Fill, Layout, Orders
 from diffmm.pricing.candidates import Config as CandidatesConfig
@@ -49,19 +49,22 @@ class Config:
     chunk: int = 8
 
     @classmethod
-    def small(cls) -> "Config":
-        """The sizes on which the laws run, and only prices that no parameter moves.
+    def small(cls, inside: int = 4, near: int = 20) -> "Config":
+        """The sizes on which the laws run, and only prices that no parameter moves."""
+        return cls._of(graph.Config.small(), Layout(levels=4, slots=2), inside, near)
 
-        Deep candidates stand on whole ticks at a distance in the market's own units: they jump when
-        a parameter moves the unit, and their derivative is zero.
-        """
-        prices = pricing.Config(CandidatesConfig(inside=4, near=20, deep=0))
-        engine = dataclasses.replace(
-            graph.Config.small(),
-            pricing=prices,
-            allocation=allocation.Config(prices.candidates.total),
-        )
-        return cls(engine, Layout(levels=4, slots=2))
+    @classmethod
+    def default(cls, inside: int = 4, near: int = 20) -> "Config":
+        """The sizes of the product but for its deep candidates."""
+        return cls._of(graph.Config.default(), Layout(), inside, near)
+
+    @classmethod
+    def _of(cls, engine: graph.Config, layout: Layout, inside: int, near: int) -> "Config":
+        # Deep candidates stand on whole ticks at a distance in the market's own units: they jump
+        # when a parameter moves the unit, and their derivative is zero.
+        prices = pricing.Config(CandidatesConfig(inside=inside, near=near, deep=0))
+        sizes = allocation.Config(prices.candidates.total)
+        return cls(dataclasses.replace(engine, pricing=prices, allocation=sizes), layout)
 
 
 class Params(eqx.Module):
@@ -70,11 +73,13 @@ class Params(eqx.Module):
     **Attributes:**
 
     - `aversion`: lambda of `E[X] - lambda Var[X] / 2`.
+    - `excess`: what a second costs for each unit of position beyond the room, as a share of it.
     """
 
     fills: soft_fills.Params
     replace: soft.Params
     aversion: Float[Array, ""] = param(POSITIVE, 0.1, unit="1/USD", trainable=False)
+    excess: Float[Array, ""] = param(REAL, 0.0, unit="1/s", trainable=False)
 
 
 class State(eqx.Module):
@@ -117,10 +122,11 @@ def play(
 ) -> tuple[Float[Array, ""], Float[Array, "frames rows"]]:
     """Utility of one run in USD and the log odds of every fill; to be differentiated.
 
-    `U = sum s (x - V) n f - costs - lambda / 2 integral q^2 sigma^2 dt`: fills are marked at V when
-    they happen, the mean of every later V, and inventory pays the variance of the rest, so that the
-    mean of U is `E[X] - lambda Var[X] / 2` but for the variance of the income (Cartea, Jaimungal &
-    Penalva 2015, section 10.2).
+    `U = sum s (x - V) n f - costs - lambda / 2 integral q^2 sigma^2 dt - e integral (|q| - R)+ dt`:
+    fills are marked at V when they happen, the mean of every later V, and inventory pays the
+    variance of the rest, so that the mean of U is `E[X] - lambda Var[X] / 2` but for the variance
+    of the income (Cartea, Jaimungal & Penalva 2015, section 10.2). The last term is a penalty for
+    what lies beyond the room R.
 
     Args:
         params: of the engine.
@@ -198,8 +204,10 @@ def _row(
     taken = taker_law.filled_usd(law, taker, usd, least)
     paid = event.account.maker_fee_bp + law.cost_bp
     gained = filled * taken * (s * (price - taker.value_bp) - paid) / BP
-    held = jnp.where(event.is_valid, event.dt_s, 0.0) * law.variance_bp2_s / BP**2
-    risked = asked.aversion / 2 * state.position_usd**2 * held
+    dt_s = jnp.where(event.is_valid, event.dt_s, 0.0)
+    held = dt_s * law.variance_bp2_s / BP**2
+    beyond = jnp.maximum(jnp.abs(state.position_usd) - event.account.room_usd, 0.0)
+    risked = asked.aversion / 2 * state.position_usd**2 * held + asked.excess * beyond * dt_s
     position = state.position_usd - s * filled * taken
     hit = jnp.stack([(s < 0), (s > 0)]).astype(price.dtype)
     told = dataclasses.replace(

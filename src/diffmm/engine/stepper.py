@@ -70,8 +70,36 @@ class Program:
 ONE_TURN = np.int32(1)
 
 
-def compile_program(fn: Callable[..., Any], *examples: Any, dtype: Any = np.float32) -> Program:
-    """Compile a function of trees into one of vectors."""
+@dataclasses.dataclass(frozen=True)
+class Flat:
+    """`trees -> trees` as a function of one vector and the number of turns, not compiled yet.
+
+    **Attributes:**
+
+    - `run`: `(vector, turns) -> vector`, to be lowered or exported.
+    - `inputs`, `outputs`: what the vectors hold.
+    - `dtype`: of the vectors.
+    """
+
+    run: Any
+    inputs: Packing
+    outputs: Packing
+    dtype: Any
+
+    @property
+    def shapes(self) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
+        """Of the vector, and of the number of turns."""
+        turns = jax.ShapeDtypeStruct((), ONE_TURN.dtype)
+        return jax.ShapeDtypeStruct((self.inputs.width,), self.dtype), turns
+
+    def compile(self, call: Callable[..., Any] | None = None) -> Program:
+        """Compile it, or in its place `call`, which was exported from it."""
+        run = self.run if call is None else jax.jit(call)
+        return Program(run.lower(*self.shapes).compile(), self.inputs, self.outputs)
+
+
+def flatten(fn: Callable[..., Any], *examples: Any, dtype: Any = np.float32) -> Flat:
+    """A function of trees as one of vectors."""
     inputs = Packing.of(examples)
     outputs = Packing.of(jax.eval_shape(fn, *examples))
 
@@ -85,9 +113,50 @@ def compile_program(fn: Callable[..., Any], *examples: Any, dtype: Any = np.floa
         start = (vector, jnp.zeros(outputs.width, dtype))
         return jax.lax.fori_loop(0, turns, turn, start)[1]
 
-    shape = jax.ShapeDtypeStruct((inputs.width,), dtype)
-    compiled = jax.jit(run).lower(shape, jax.ShapeDtypeStruct((), np.int32)).compile()
-    return Program(compiled, inputs, outputs)
+    return Flat(jax.jit(run), inputs, outputs, dtype)
+
+
+def compile_program(fn: Callable[..., Any], *examples: Any, dtype: Any = np.float32) -> Program:
+    """Compile a function of trees into one of vectors."""
+    return flatten(fn, *examples, dtype=dtype).compile()
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """The two programs of a live step, `Flat` or compiled."""
+
+    observe: Any
+    decide: Any
+
+    def compile(self) -> "Step":
+        """Both compiled."""
+        return Step(self.observe.compile(), self.decide.compile())
+
+
+def step_of(params: graph.Params, rule: hard_fills.Params | None, config: loop.Config) -> Step:
+    """The live step as two functions of vectors; only shapes and dtypes of the trees are read.
+
+    Args:
+        params: of the engine.
+        rule: of the fills, `None` where the orders are real.
+        config: static choices.
+    """
+    start = loop.init(params, rule, config=config)
+    row = jax.ShapeDtypeStruct((config.layout.width,), np.float32)
+
+    def observe(params: Any, rule: Any, world: Any, observing: Any, vector: Any) -> Any:
+        pair = (world, observing)
+        pair, rest = loop.observe_row(params, rule, pair, vector, config=config)
+        return *pair, *rest
+
+    def decide(params: Any, world: Any, deciding: Any, seen: Any, told: Any) -> Any:
+        state = loop.Loop(world, start.observing, deciding)
+        state, quotes = loop.decide_row(params, state, seen, told, config=config)
+        return state.world, state.deciding, quotes
+
+    first = flatten(observe, params, rule, start.world, start.observing, row)
+    seen, told = first.outputs.shapes[2:4]
+    return Step(first, flatten(decide, params, start.world, start.deciding, seen, told))
 
 
 def compile_trivial() -> Any:
@@ -104,7 +173,11 @@ class Stepper:
     """
 
     def __init__(
-        self, params: graph.Params, rule: hard_fills.Params | None, config: loop.Config
+        self,
+        params: graph.Params,
+        rule: hard_fills.Params | None,
+        config: loop.Config,
+        step: Step | None = None,
     ) -> None:
         """Compile both programs, before any connection.
 
@@ -112,26 +185,12 @@ class Stepper:
             params: of the engine.
             rule: of the fills, `None` where the orders are real.
             config: static choices.
+            step: both programs, where they are compiled already.
         """
         start = loop.init(params, rule, config=config)
-        row = jax.ShapeDtypeStruct((config.layout.width,), np.float32)
-
-        def observe(params: Any, rule: Any, world: Any, observing: Any, vector: Any) -> Any:
-            pair = (world, observing)
-            pair, rest = loop.observe_row(params, rule, pair, vector, config=config)
-            return *pair, *rest
-
-        def decide(params: Any, world: Any, deciding: Any, seen: Any, told: Any) -> Any:
-            state = loop.Loop(world, start.observing, deciding)
-            state, quotes = loop.decide_row(params, state, seen, told, config=config)
-            return state.world, state.deciding, quotes
-
-        told = (params, rule, start.world, start.observing, row)
-        shapes = jax.eval_shape(observe, *told)
-        self._observe = compile_program(observe, *told)
-        self._decide = compile_program(
-            decide, params, start.world, start.deciding, shapes[2], shapes[3]
-        )
+        step = step_of(params, rule, config).compile() if step is None else step
+        self._observe, self._decide = step.observe, step.decide
+        shapes = step.observe.outputs.shapes
         self._trivial = compile_trivial()
         host = lambda tree: Packing.of(tree).pack_host(tree, np.float32)
         self._params, self._rule = host(params), host(rule)

@@ -2,6 +2,7 @@
 
 from . import decisions as decisions, impact as impact
 from .costs import positive_share as positive_share, Share as Share
+from .drawdown import DrawdownLedger as DrawdownLedger
 from .ledger import Ledger as Ledger
 from .markouts import Estimate as Estimate, Markouts as Markouts, weighted_mean as weighted_mean
 from .series import (

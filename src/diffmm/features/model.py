@@ -110,6 +110,7 @@ class State(eqx.Module):
     depth_usd: Float[Array, ""]
     depth_ratio: Float[Array, ""]
     usual_ratio: Float[Array, ""]
+    taker_sign: Float[Array, ""]
     trades: Float[Array, "side"]
     trades_usd: Float[Array, ""]
     exposure_s: Float[Array, ""]
@@ -145,7 +146,7 @@ class Features(eqx.Module):
     - `sigma_bp`: volatility of the mid in bp per sqrt(s), on the scale of seconds.
     - `move_rate`: changes of the mid per second, from the share of samples that found another mid.
     - `arrival_rate`: takers per second that would reach our quote on each side.
-    - `trade_usd`: mean notional of a taker's print.
+    - `trade_usd`: mean notional that a taker takes.
     - `volume_usd_s`: traded notional per second.
     - `is_flowing`: whether the feed has spoken all the time since the last row.
     - `crisis_tilt`: log factor on the rates into the crisis, from what the participants withdrew.
@@ -186,6 +187,7 @@ def init(params: Params, *, config: Config) -> State:
         depth_usd=zero,
         depth_ratio=zero,
         usual_ratio=zero,
+        taker_sign=zero,
         trades=jnp.stack([zero, zero]),
         trades_usd=zero,
         exposure_s=zero,
@@ -289,13 +291,16 @@ def _fold_flow(params: Params, state: State, event: Event) -> State:
     depth_usd = state.depth_usd + blend * (depth - state.depth_usd)
     scale = jnp.where(depth_usd > 0, depth_usd, 1.0)
     change = order_flow(state.touch, at, event.rules.tick_bp) / scale
-    is_print = event.trade.usd > 0
-    arrived = jnp.where(is_print, jnp.stack([-event.trade.sign, event.trade.sign]) > 0, False)
+    # A taker who meets several orders leaves a print for each, in one message.
+    is_print, sign = event.trade.usd > 0, jnp.where(event.trade.usd > 0, event.trade.sign, 0.0)
+    is_taker = is_print & ((event.dt_s > 0) | (sign != state.taker_sign))
+    arrived = jnp.where(is_taker, jnp.stack([-sign, sign]) > 0, False)
     count = arrived.astype(depth_usd.dtype)
     return dataclasses.replace(
         state,
         order_flow=state.order_flow * keep + change,
         depth_usd=depth_usd,
+        taker_sign=sign,
         trades=state.trades * forget + count,
         trades_usd=state.trades_usd * forget + event.trade.usd,
         exposure_s=state.exposure_s * forget + event.dt_s,

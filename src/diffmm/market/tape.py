@@ -43,10 +43,15 @@ class Tape:
         valid = index <= ends[:, None]
         return np.minimum(index, ends[:, None]), valid
 
-    def frames(self, limit: int | None = None) -> np.ndarray:
-        """Packed frames `[frames, E, width]`; padding repeats the wake row as not valid."""
+    def frames(self, limit: int | None = None, start: int = 0) -> np.ndarray:
+        """Packed frames `[frames, E, width]`; padding repeats the wake row as not valid.
+
+        Args:
+            limit: number of the first frame left out; all where not given.
+            start: number of the first one.
+        """
         index, valid = self.frame_index()
-        index, valid = index[:limit], valid[:limit]
+        index, valid = index[start:limit], valid[start:limit]
         out = self.rows[index]
         flags = self.layout.views(np.arange(self.layout.width, dtype=np.float32))
         out[:, :, int(flags.is_valid)] *= valid

@@ -99,7 +99,7 @@ def summary(
         **money(scored.ledger),
         "markouts_bp": {h: dataclasses.asdict(x) for h, x in estimates.items()},
         "epnl_positive_share": _positive_share(scored),
-        "gamma_violations": _gamma_violations(scored),
+        "gamma_violations": gamma_violations(scored),
         "nonfinite": decisions.nonfinite(quotes.health),
         "health": decisions.health_counts(quotes.health),
         "events_per_s": events_per_s,
@@ -141,7 +141,8 @@ def _positive_share(scored: Scored) -> dict[str, Any]:
     }
 
 
-def _gamma_violations(scored: Scored) -> int:
+def gamma_violations(scored: Scored) -> int:
+    """Decisions after which our orders exceed the Gamma limit, see `evaluation.decisions`."""
     wake, record = scored.index[:, -1], scored.record
     return decisions.gamma_violations(
         record.standing_ticks,

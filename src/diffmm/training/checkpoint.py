@@ -4,7 +4,6 @@ Orbax alone restores a flipped bit without an error and casts dtypes silently, s
 is checked before it reads, and shapes, dtypes and domains after.
 """
 
-import hashlib
 import json
 import pathlib
 from typing import Any, TypeVar
@@ -15,6 +14,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from diffmm.core import declarations, violations
+
+from . import files
 
 
 T = TypeVar("T", bound=eqx.Module)
@@ -38,24 +39,10 @@ def save(path: pathlib.Path, params: eqx.Module, provenance: dict[str, Any]) -> 
     Raises:
         CheckpointError: for a value outside its domain, or a folder that exists.
     """
-    path = pathlib.Path(path).resolve()
-    if path.exists():
-        raise CheckpointError(f"{path.name} exists already; choose another folder or remove it")
     if found := violations(params):
         raise CheckpointError("refusing to save: " + "; ".join(found))
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(path / ARRAYS, _named(params))
-    # Orbax notes the absolute path of this machine here; nothing reads it.
-    (path / ARRAYS / "commit_success.txt").unlink(missing_ok=True)
-    manifest = {
-        "leaves": {
-            name: {"unit": d["unit"], "shape": list(np.shape(x)), "dtype": str(x.dtype)}
-            for x, (name, d) in zip(jax.tree.leaves(params), declarations(params), strict=True)
-        },
-        "provenance": provenance,
-        "sha256": _digests(path / ARRAYS),
-    }
-    (path / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+    units = {name: {"unit": declared["unit"]} for name, declared in declarations(params)}
+    write(path, _named(params), units, provenance)
 
 
 def restore(path: pathlib.Path, target: T) -> tuple[T, dict[str, Any]]:
@@ -69,19 +56,67 @@ def restore(path: pathlib.Path, target: T) -> tuple[T, dict[str, Any]]:
         CheckpointError: for a missing or changed file, another set of leaves, another shape or
             dtype, or a value outside its domain.
     """
+    filled, provenance = read(path, _named(target))
+    order = [filled[name] for name, _ in declarations(target)]
+    params = jax.tree.unflatten(jax.tree.structure(target), order)
+    if outside := violations(params):
+        raise CheckpointError("; ".join(outside))
+    return params, provenance
+
+
+def write(
+    path: pathlib.Path,
+    named: dict[str, Any],
+    remarks: dict[str, dict[str, Any]],
+    provenance: dict[str, Any],
+) -> None:
+    """Write arrays by name, with a manifest.
+
+    Args:
+        path: a folder that does not exist yet.
+        named: the arrays.
+        remarks: what the manifest says of each beside its shape and dtype.
+        provenance: JSON-serialisable facts about where they come from.
+
+    Raises:
+        CheckpointError: for a folder that exists.
+    """
+    path = pathlib.Path(path).resolve()
+    if path.exists():
+        raise CheckpointError(f"{path.name} exists already; choose another folder or remove it")
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(path / ARRAYS, named)
+    # Orbax notes the absolute path of this machine here; nothing reads it.
+    (path / ARRAYS / "commit_success.txt").unlink(missing_ok=True)
+    manifest = {
+        "leaves": {
+            name: {**remarks.get(name, {}), "shape": list(np.shape(x)), "dtype": str(x.dtype)}
+            for name, x in named.items()
+        },
+        "provenance": provenance,
+        "sha256": files.digests(path / ARRAYS),
+    }
+    (path / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+
+
+def read(path: pathlib.Path, named: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Arrays of the given names, shapes and dtypes, and the provenance they were saved with.
+
+    Raises:
+        CheckpointError: for a missing or changed file, other names, another shape or dtype.
+    """
     path = pathlib.Path(path).resolve()
     try:
         manifest = json.loads((path / MANIFEST).read_text())
         leaves, expected = manifest["leaves"], manifest["sha256"]
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(f"{path.name} has no readable {MANIFEST}: {error}") from error
-    found = _digests(path / ARRAYS)
+    found = files.digests(path / ARRAYS)
     if found != expected:
         changed = sorted(k for k in {*found, *expected} if found.get(k) != expected.get(k))
         raise CheckpointError(
             f"files differ from the manifest: {', '.join(changed)}; save it again"
         )
-    named = _named(target)
     if set(named) != set(leaves):
         raise CheckpointError(
             f"leaves differ: only here {sorted(set(named) - set(leaves))}, "
@@ -94,22 +129,9 @@ def restore(path: pathlib.Path, target: T) -> tuple[T, dict[str, Any]]:
                 f"expected {x.dtype}{list(np.shape(x))}"
             )
     with ocp.StandardCheckpointer() as checkpointer:
-        filled = checkpointer.restore(path / ARRAYS, named)
-    order = [filled[name] for name, _ in declarations(target)]
-    params = jax.tree.unflatten(jax.tree.structure(target), order)
-    if outside := violations(params):
-        raise CheckpointError("; ".join(outside))
-    return params, manifest["provenance"]
+        return checkpointer.restore(path / ARRAYS, named), manifest["provenance"]
 
 
 def _named(params: eqx.Module) -> dict[str, Any]:
     pairs = zip(jax.tree.leaves(params), declarations(params), strict=True)
     return {name: x for x, (name, _) in pairs}
-
-
-def _digests(folder: pathlib.Path) -> dict[str, str]:
-    return {
-        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in sorted(folder.rglob("*"))
-        if file.is_file()
-    }

@@ -60,6 +60,17 @@ class Coordinates:
             leaves[k] = leaves[k] + jnp.asarray(scale, leaves[k].dtype) * moved
         return constrain(jax.tree.unflatten(structure, leaves))
 
+    def chosen(self, z: np.ndarray, start: graph.Params) -> graph.Params:
+        """The parameters at `z`; a leaf that no coordinate moves keeps the bits of `start`.
+
+        The way to the unconstrained line and back rounds.
+        """
+        moved = jax.tree.leaves(self.params(jnp.asarray(z, jnp.float32)))
+        leaves, structure = jax.tree.flatten(start)
+        for k in self.at:
+            leaves[k] = moved[k]
+        return jax.tree.unflatten(structure, leaves)
+
 
 def _scale(value: float, declared: Any) -> float:
     domain = declared["domain"]

@@ -1,0 +1,160 @@
+"""A world's short runs as a function of some parameters: hard, and relaxed with a gradient.
+
+`gradient_check`, `ascent` and the searches without gradients see the same function of the same
+random numbers. Every block is drawn from its own seed, so a block can be drawn again at any time.
+"""
+
+import dataclasses
+import functools as ft
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from diffmm.engine import graph, run, soft_loop
+from diffmm.market import AccountInputs, EncoderConfig
+from diffmm.simulation import paths, soft_fills, World
+from diffmm.simulation.taker_law import Law
+
+from .coordinates import Coordinates
+
+
+NAMES = (
+    "features.rate_memory_s",
+    "features.prior_exposure_s",
+    "features.prior_trade_share",
+    "features.prior_sigma_half_spreads",
+    "features.variance_memory_s",
+    "features.fair_noise_spread",
+    "belief.dynamics.informed_mean",
+    "belief.reach.depth_decay",
+    "belief.reach.queue_decay",
+    "belief.reach.queue_tail",
+    "belief.tail",
+    "belief.signal_noise",
+    "belief.informed_size",
+    "belief.prior_v_half_spreads",
+    "risk.kelly_fraction",
+    "risk.convexity",
+    "risk.holding_s",
+    "pricing.cancel_latency_s",
+    "pricing.wake_interval_s",
+    "pricing.sniping",
+    "pricing.taking",
+    "pricing.impact",
+    "pricing.impact_power",
+    "pricing.offset_bp",
+    "pricing.reference_prints",
+    "allocation.message_usd",
+)
+"""Parameters of every stage that has some; each moves a quote of a short run."""
+
+KEPT = 64
+"""Blocks in memory."""
+
+
+class Problem:
+    """Utilities of blocks of runs at a vector of coordinates, compiled on first use."""
+
+    def __init__(
+        self,
+        world: World,
+        start: graph.Params,
+        *,
+        names: Sequence[str],
+        asked: soft_loop.Params,
+        loop: soft_loop.Config,
+        account: AccountInputs,
+        frames: int,
+        block: int,
+        lanes: int,
+        devices: Sequence[Any] | None = None,
+    ) -> None:
+        """Nothing is drawn or compiled yet.
+
+        Args:
+            world: its laws.
+            start: the parameters at zero.
+            names: the coordinates, trainable scalars.
+            asked: objective and relaxation.
+            loop: sizes.
+            account: what the events say of it.
+            frames: of a run, a multiple of `loop.chunk`.
+            block: runs of one compiled call, a multiple of `lanes`.
+            lanes: runs side by side; those of one kernel are shared out among `devices`.
+            devices: all that there are, if more than one is to be used.
+
+        Raises:
+            ValueError: for a name that is no trainable scalar, or numbers that do not divide.
+        """
+        if frames % loop.chunk:
+            raise ValueError(f"{frames} frames, expected a multiple of {loop.chunk}")
+        if block % lanes:
+            raise ValueError(f"{block} runs a block, expected a multiple of {lanes} side by side")
+        self.world, self.start, self.asked, self.loop = world, start, asked, loop
+        self.account, self.frames, self.block, self.lanes = account, frames, block, lanes
+        self.devices = devices
+        self.law = Law.of(world, account.taker_fee_bp)
+        self.at = Coordinates.about(start, names)
+        self._drawn: dict[int, Any] = {}
+
+    @ft.cached_property
+    def hard(self) -> Any:
+        """`(theta, block) -> utility [paths]` of hard runs; `theta` begins with z."""
+        return self._compiled(ft.partial(self._utility, is_hard=True))
+
+    @ft.cached_property
+    def gradient(self) -> Any:
+        """`(theta, block) -> (utility [paths], gradient [paths, coordinates])`, relaxed."""
+        return self._compiled(jax.value_and_grad(ft.partial(self._utility, is_hard=False)))
+
+    def _compiled(self, fn: Any) -> Any:
+        each = run.each_path(lambda theta, path: fn(*theta, path), self.lanes, self.devices)
+        return each.lower(self._theta(np.zeros(len(self.at.names))), self.draw(0)).compile()
+
+    def _theta(self, z: np.ndarray) -> Any:
+        """What the compiled programs read: every world and every start share them."""
+        return jnp.asarray(z, jnp.float32), self.at.raw, self.law, self.asked
+
+    def _utility(
+        self, z: Any, raw: Any, law: Law, asked: soft_loop.Params, given: Any, *, is_hard: bool
+    ) -> Any:
+        path, draws = given
+        params = dataclasses.replace(self.at, raw=raw).params(z)
+        fill = soft_fills.hard if is_hard else soft_fills.relaxed(asked.fills.temperature)
+        choice = None if is_hard else asked.replace.temperature
+        return soft_loop.play(params, asked, law, path, draws, fill, choice, config=self.loop)[0]
+
+    def draw(self, seed: int) -> Any:
+        """One block of runs and draws; the latest are kept, since they are looked at again."""
+        if seed not in self._drawn:
+            while len(self._drawn) >= KEPT:
+                self._drawn.pop(next(iter(self._drawn)))
+            self._drawn[seed] = self._draw(seed)
+        return self._drawn[seed]
+
+    def _draw(self, seed: int) -> Any:
+        encoder = EncoderConfig(layout=self.loop.layout)
+        found = paths.draw(self.world, seed, self.block, self.frames, self.account, encoder)
+        shape = found.frames.shape[:3]
+        return found, soft_fills.noise(jax.random.key(seed), shape, jnp.float32)
+
+    def utilities(self, z: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
+        """Of the hard runs of some blocks, float64, `[paths]`."""
+        at = self._theta(z)
+        return np.concatenate([np.asarray(self.hard(at, self.draw(k)), np.float64) for k in seeds])
+
+    def slopes(self, z: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Utilities `[paths]` and gradients `[paths, coordinates]` of a relaxed block, float64."""
+        found = self.gradient(self._theta(z), self.draw(seed))
+        return np.asarray(found[0], np.float64), np.asarray(found[1], np.float64)
+
+    def events(self, seed: int) -> int:
+        """Events of a block, without the rows that only fill a frame."""
+        return int(np.sum(self.loop.layout.unpack(self.draw(seed)[0].frames).is_valid))
+
+    def bytes_per_event(self) -> float:
+        """Temporary memory of the gradient over the events of a block."""
+        return self.gradient.memory_analysis().temp_size_in_bytes / self.events(0)
