@@ -76,7 +76,8 @@ def test_a_quote_nearer_to_the_mid_trades_more_and_one_far_away_never():
 
 def test_a_maker_who_fears_inventory_holds_less_of_it():
     assert run(CALM)[0].lots.sum() > 0
-    assert np.abs(held(AFRAID)).max() < np.abs(held(CALM)).max()
+    # On average: the most either holds is an order or two, whole or cut short.
+    assert np.abs(held(AFRAID)).mean() < 0.6 * np.abs(held(CALM)).mean()
     # A fill may come while the cancel of another flies, never more than that.
     tape = small_tape.tape()
     lot_usd = float(tape.events().rules.lot_usd[-1])

@@ -95,6 +95,7 @@ class World:
         self.state = hard_fills.act(
             self.state,
             Targets(ticks, lots, kept, jnp.zeros(()), jnp.array(True), jnp.uint32(0)),
+            self.row(),
         )
 
     def settle(self, seconds=2.0):
@@ -246,10 +247,27 @@ def test_a_price_beyond_the_display_keeps_its_queue():
     assert told.orders.ahead_usd[ASK, 0] == pytest.approx(200.0)
 
 
+def test_an_order_that_arrived_before_the_market_crossed_it_stands():
+    w = World()
+    w.act(asks=[(-4, 10)])
+    w.shown[BID] = {4: 100.0}
+    w.settle()
+    assert int(w.state.rejects) == 0
+
+
+def test_an_order_joins_what_was_there_before_the_row_it_arrives_with():
+    w = World()
+    w.act(asks=[(5, 10)])
+    w.shown[ASK] = {5: 300.0}
+    w.settle()
+    assert w.print_(1, 5, 104.0) == [0, 2]
+
+
 def test_an_order_that_would_cross_on_arrival_is_refused():
     w = World()
     w.act(asks=[(-4, 10)])
     w.shown[BID] = {4: 100.0}
+    w.feed(dt_s=0.1)
     w.settle()
     assert int(w.state.rejects) == 1
     assert w.print_(1, 9, 100.0) == [0, 0]

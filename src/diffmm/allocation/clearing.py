@@ -17,7 +17,7 @@ from diffmm.core import small
 from .programme import Levels, sizes
 
 
-MOST_CAP, MOST_GAMMA = 64, 32
+MOST_CAP, MOST_GAMMA = 64, 64
 """Most steps for the prices of the caps and of the Gamma limit."""
 
 
@@ -64,7 +64,7 @@ def clear(
         newton = last.gamma + _newton(used, at.limit, small.total(squared - back, 0), at.root)
         # A free limit is tried first; then the bracket has two ends.
         middle = (low + high) / 2
-        inside = (newton >= low) & (newton <= high)
+        inside = (newton >= low) & (newton <= high) & (k < MOST_GAMMA // 2)
         new = jnp.where(low < 0, jnp.maximum(newton, 0.0), jnp.where(inside, newton, middle))
         gap = jnp.where((last.gamma <= 0) & ~is_over, 0.0, jnp.abs(used / at.limit - 1))
         price = jnp.where(gap > close, new, last.gamma)
@@ -92,22 +92,30 @@ def _fill_caps(
     entry = entries(at, cost, gamma)
 
     def is_open(carry: Any) -> Array:
-        _, _, _, gap, k = carry
+        *_, gap, k = carry
         return (gap > close) & (k < MOST_CAP)
 
     def step(carry: Any) -> Any:
-        nu, _, _, _, k = carry
+        nu, low, high, _, _, _, k = carry
         y, fall = sizes(at, cost + nu[:, None], gamma)
         total, falls = jnp.sum(jnp.stack([y, fall]), axis=2)
         is_short = total < at.cap
         newton = nu + _newton(total, at.cap, falls, at.root)
         enters = jnp.max(jnp.where(entry < nu[:, None], entry, 0.0), axis=1)
         new = jnp.maximum(jnp.where(is_short, jnp.maximum(newton, enters), newton), 0.0)
+        # Where b > 1 the total is no norm and Newton may go astray.
+        low, high = jnp.where(is_short, low, nu), jnp.where(is_short, nu, high)
+        strays = (new < low) | (new > high) | (k > MOST_CAP // 4)
+        new = jnp.where(strays, (jnp.maximum(low, 0.0) + high) / 2, new)
         gap = jnp.where((nu <= 0) & is_short, 0.0, jnp.abs(total / at.cap - 1))
-        return jnp.where(gap > close, new, nu), y, fall, jnp.maximum(gap[0], gap[1]), k + 1
+        worst = jnp.maximum(gap[0], gap[1])
+        return jnp.where(gap > close, new, nu), low, high, y, fall, worst, k + 1
 
     none, inf = jnp.zeros_like(cost), jnp.full_like(gamma, jnp.inf)
-    nu, y, fall, _, _ = jax.lax.while_loop(is_open, step, (cap, none, none, inf, jnp.int32(0)))
+    dearest = jnp.maximum(jnp.max(entry, axis=1), 0.0)
+    cap = jnp.minimum(cap, dearest)
+    start = (cap, 0 * cap - 1, dearest, none, none, inf, jnp.int32(0))
+    nu, _, _, y, fall, _, _ = jax.lax.while_loop(is_open, step, start)
     return nu, y, fall
 
 

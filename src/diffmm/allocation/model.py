@@ -66,7 +66,7 @@ class Allocation(eqx.Module):
       are dropped outside.
     - `gamma_usd`: Gamma exposure of the sizes.
     - `gamma_dual`: price of the Gamma limit, bp per bp.
-    - `cap_dual_bp`: price of the inventory cap on each side.
+    - `cap_dual_bp`: price of the inventory cap on each side, 0 where it leaves no room at all.
     - `cap_is_kelly`: whether that cap is the Kelly ceiling and not the room.
     - `message_usd`: m, the price of a message.
     - `health`: flags.
@@ -137,10 +137,14 @@ def build_programme(
     cubic = _marginal_cost(risk, sign, unit)
     # What the first dollar of a reducing quote saves in inventory pays for its message too.
     viable = valid & (fill * (net - jnp.minimum(cubic[:, :1], 0.0)) > message)
-    best = jnp.max(jnp.where(viable, net, 0.0), initial=0.0)
-    worst = -(best + event.rules.tick_bp)
     wanted = jnp.stack([unit + sign * risk.position_usd, risk.kelly_usd + sign * risk.position_usd])
-    least = jnp.finfo(dtype).eps * unit
+    room = jnp.min(wanted, axis=0)
+    # Nor has one on a side without room; a cap of almost nothing would have no accurate price.
+    is_open = room > jnp.finfo(dtype).eps * unit
+    viable = viable & is_open[:, None]
+    best = jnp.max(jnp.where(viable, net, 0.0), initial=0.0)
+    # No saving in inventory may make up for it either.
+    worst = jnp.minimum(cubic[:, :1], 0.0) - best - event.rules.tick_bp
     impact = surface.impact_scale_bp * (unit / cut(surface.depth_usd)) ** surface.impact_power
     data = Programme(
         fill=fill,
@@ -155,7 +159,7 @@ def build_programme(
         cubic=cubic,
         gamma=jnp.maximum(cut(surface.gamma_bp), jnp.finfo(dtype).eps),
         gamma_limit=BP * event.account.gamma_limit_usd / unit,
-        cap=jnp.maximum(jnp.min(wanted, axis=0), least)[:, None] / unit,
+        cap=jnp.where(is_open, room / unit, 1.0)[:, None],
     )
     return data, viable, wanted[1] < wanted[0]
 

@@ -1,11 +1,13 @@
 """The point where inventory cost and inventory along the ladder agree, and the sizes there.
 
 Prices that clear the limits at a given inventory cost, then a block Newton step for the inventory,
-from the last decision's. Where that cycles between sets of levels, sizes move by line search only,
-towards what Newton proposes and, in turn, towards what clears at their own inventory cost. The
-latter is the best for the objective's tangent, so it is a direction of ascent, and what the tangent
-promises bounds what is still to be gained: the search ends with a certified loss. Source: ours; the
-bound is that of Frank & Wolfe (1956). Tested against a general solver and between precisions.
+from the last decision's. Where that cycles between sets of levels, sizes move by line search only:
+by Newton steps from themselves, among the levels that have one, towards what Newton from the last
+prices proposes and, in turn, towards what clears at their own inventory cost. The latter is the
+best for the objective's tangent, so it is a direction of ascent that finds new levels, and what
+the tangent promises bounds what is still to be gained: the search ends with a certified loss.
+Source: ours; the bound is that of Frank & Wolfe (1956). Tested against two general solvers and
+between precisions.
 """
 
 from typing import Any, NamedTuple
@@ -34,6 +36,8 @@ from .programme import (
 
 MOST_NEWTON, MOST_ASCENT = 6, 64
 """Steps of each kind."""
+CYCLE = 4
+"""Ascent: a step from the sizes, one from what cleared, another from the sizes, the tangent."""
 HALVINGS = 24
 """Halvings of a line search: the working precision of single."""
 CLOSE = 0.4
@@ -89,13 +93,20 @@ def solve(p: Programme, guess: Prices) -> Solution:
     floor = jnp.max(jnp.where(entry < prices.cap[:, None], entry, 0.0), axis=1)
     new = Prices(new.held, jnp.maximum(new.cap, floor), new.gamma)
     y, _ = sizes(at, now.cost + step.cost + new.cap[:, None], new.gamma)
-    y = jnp.where(found.is_close, y, found.y)
-    # Beyond a cap the outermost levels give way: they are worth the least.
+    y, kept = _feasible(at, y), _feasible(at, found.y)
+    # The step may leave levels behind that it did not know; it must not cost what was certain.
+    worth, known = value(frozen, y), value(frozen, kept)
+    lost = known - worth > jnp.finfo(y.dtype).eps ** CERTAIN * jnp.abs(known)
+    y = jnp.where(found.is_close & ~lost, y, kept)
+    return Solution(y, new.cap, jax.lax.stop_gradient(new))
+
+
+def _feasible(at: Levels, y: Array) -> Array:
+    """Beyond a cap the outermost levels give way, worth the least; then all within Gamma's."""
     held = jnp.minimum(outwards(y), at.cap[:, None])
     before = jnp.concatenate([jnp.zeros_like(held[:, :1]), held[:, :-1]], axis=1)
     y = jnp.maximum(held - before, 0.0)
-    y = y * (at.limit / jnp.maximum(jnp.sum(at.gamma * y), at.limit))
-    return Solution(y, new.cap, jax.lax.stop_gradient(new))
+    return y * (at.limit / jnp.maximum(jnp.sum(at.gamma * y), at.limit))
 
 
 def _search(at: Levels, guess: Prices) -> Found:
@@ -113,13 +124,17 @@ def _search(at: Levels, guess: Prices) -> Found:
         return found.prices._replace(held=outwards(found.y))
 
     def is_open(found: Found) -> Array:
-        # A NaN ends it; Health reports that.
-        is_far = ~found.is_close & (found.left > eps**CERTAIN) & ~jnp.isnan(found.gap)
+        # A NaN ends it; Health reports that. Less than nothing left is a tangent not solved.
+        is_far = ~found.is_close & (jnp.abs(found.left) > eps**CERTAIN) & ~jnp.isnan(found.gap)
         return is_far & (found.steps < MOST_NEWTON + MOST_ASCENT)
 
     def step(found: Found) -> Found:
+        is_local = (found.steps > MOST_NEWTON + 1) & (found.steps % 2 == 1)
+        return jax.lax.cond(is_local, lambda: _approach(at, found), lambda: clearing(found))
+
+    def clearing(found: Found) -> Found:
         is_safe = found.steps > MOST_NEWTON
-        at_own = is_safe & (found.steps % 2 == 0)
+        at_own = is_safe & (found.steps % CYCLE == 0)
         kind = jnp.where(found.steps == 0, 0, jnp.where(at_own, 2, 1))
         prices = jax.lax.switch(kind, (lambda x: x.prices, newton, tangent), found)
         cost = inwards(inventory_cost(at, prices.held)[0])
@@ -141,6 +156,42 @@ def _search(at: Levels, guess: Prices) -> Found:
 
     none, inf = jnp.zeros_like(at.edge), jnp.full_like(at.limit, jnp.inf)
     return jax.lax.while_loop(is_open, step, Found(guess, none, none, inf, inf, jnp.int32(0)))
+
+
+def _approach(at: Levels, found: Found) -> Found:
+    """A Newton step from the sizes themselves, for the levels that have one."""
+    y, prices = found.y, found.prices
+    cost = inwards(inventory_cost(at, outwards(y))[0])
+    # The inventory cost at which each level would have the size that it has.
+    own = (at.edge - impact(at, y)) / at.inverse - prices.cap[:, None] - prices.gamma * at.gamma
+    none = jnp.maximum(cost, own)
+    now = coupling.around(at, jnp.where(y > 0, own, none), y)
+    step = coupling.newton(at, prices, now, at)
+    way = jnp.diff(step.held, axis=1, prepend=jnp.zeros_like(step.held[:, :1]))
+    # As far as nothing is below zero and no limit that has no price is overstepped.
+    reach = lambda left, use: jnp.where(use > 0, left / jnp.where(use > 0, use, 1.0), jnp.inf)
+    to_zero = reach(y, -way)
+    to_cap = jnp.where(prices.cap > 0, jnp.inf, reach(at.cap - now.held[:, -1], step.held[:, -1]))
+    to_limit = reach(at.limit - jnp.sum(at.gamma * y), jnp.sum(at.gamma * way))
+    to_limit = jnp.where(prices.gamma > 0, jnp.inf, to_limit)
+    far = jnp.minimum(jnp.minimum(jnp.min(to_zero), jnp.min(to_cap)), to_limit)
+    far = jnp.clip(far, 0.0, 1.0)
+    to = _feasible(at, jnp.where(to_zero <= far, 0.0, jnp.maximum(y + far * way, 0.0)))
+    near, _ = _ascend(at, y, to, cost)
+    # Many levels may have to go at once; cutting the whole step off at zero may do that.
+    whole, _ = _ascend(at, y, _feasible(at, jnp.maximum(y + way, 0.0)), cost)
+    is_better = value(at, whole) > value(at, near)
+    new = jnp.where(is_better, whole, near)
+    # A limit that is met has a price from here on; Newton takes it back if it is below zero.
+    tiny = jnp.finfo(y.dtype).tiny
+    priced = lambda old, change, met: jnp.where(
+        old > 0, jnp.maximum(old + change, 0.0), jnp.where(met, tiny, 0.0)
+    )
+    moved = prices._replace(
+        cap=priced(prices.cap, step.cap, to_cap <= far),
+        gamma=priced(prices.gamma, step.gamma, to_limit <= far),
+    )
+    return found._replace(prices=moved, y=new, steps=found.steps + 1)
 
 
 def _moved(prices: Prices, now: coupling.Point, step: coupling.Step) -> Prices:

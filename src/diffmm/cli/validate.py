@@ -1,4 +1,4 @@
-"""`diffmm validate`: the belief, the surface, or the gradient through fills, against what came."""
+"""`diffmm validate`: belief, surface, gradient, fills and facts against what came."""
 
 import argparse
 import json
@@ -9,6 +9,8 @@ from typing import Any
 
 from . import (
     tapes,
+    validate_facts,
+    validate_fills,
     validate_gradient,
     validate_liquidations,
     validate_pricing,
@@ -23,6 +25,8 @@ RUNS = {
     "pricing": validate_pricing.run,
     "shadow": validate_shadow.run,
     "liquidations": validate_liquidations.run,
+    "fills": validate_fills.run,
+    "facts": validate_facts.run,
 }
 LAG_MS, USABLE = "peak_ms_hl_binance", "usable"
 """Columns of a table of hourly lags."""
@@ -60,6 +64,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--for", dest="for_s", type=float, metavar="SECONDS", help="length of a world")
     tapes.add_arguments(parser)
+    validate_fills.add_arguments(parser)
+    validate_facts.add_arguments(parser)
     parser.set_defaults(clock=None)
     add_account_arguments(parser)
     add_rule_arguments(parser)
@@ -71,7 +77,7 @@ def main(args: argparse.Namespace) -> int:
     from diffmm.venues.tape_io import TapeError
 
     # A forecast is of the market as it was; an order meets it as late as it came.
-    args.clock = args.clock or ("exchange" if args.what == "fair-value" else "receive")
+    args.clock = args.clock or ("exchange" if args.what in ("fair-value", "facts") else "receive")
     try:
         return RUNS.get(args.what, _run)(args)
     except (CheckpointError, OverrideError, TapeError, ValueError) as error:

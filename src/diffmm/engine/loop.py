@@ -116,7 +116,7 @@ def decide_row(
 ) -> tuple[Loop, graph.Quotes]:
     """Evaluate the quotes and act on them."""
     deciding, quotes = graph.decide(params, state.deciding, (seen, told), config=config.engine)
-    world = None if state.world is None else hard_fills.act(state.world, quotes.targets)
+    world = None if state.world is None else hard_fills.act(state.world, quotes.targets, told)
     return Loop(world, state.observing, deciding), quotes
 
 
@@ -244,7 +244,7 @@ def rival(
 
     def step(state: Loop, frame: Array) -> tuple[Loop, Any]:
         (world, observing), seen, told, filled = _fold_rows(params, rule, state, frame, config)
-        world = hard_fills.act(world, policy(seen, told))
+        world = hard_fills.act(world, policy(seen, told), told)
         trades = Trades(filled.lots, filled.lots_ticks, seen.belief.mean[belief.V])
         return Loop(world, observing, state.deciding), (trades, standing(world))
 

@@ -270,7 +270,8 @@ def _without_us(event: Event, dtype: Any) -> Event:
         lambda x: x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x, event
     )
     none = jnp.zeros((2, 1, 1), dtype)
-    nobody = resting.Resting(none.astype(jnp.int32), *([none] * 9), has_arrived=none.astype(bool))
+    no = none.astype(bool)
+    nobody = resting.Resting(none.astype(jnp.int32), *([none] * 9), has_arrived=no, crosses=no)
     kind, trade = matching.public_print(event, nobody, matching.Taken(none, none))
     return dataclasses.replace(event, kind=kind, trade=trade)
 

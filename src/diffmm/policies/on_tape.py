@@ -74,7 +74,7 @@ def update(
         new, (told, filled) = hard_fills.update(params.rule, old, event, config=config)
         table = Depths(bid_bp, ask_bp)
         targets = _quote(table, is_from_touch, params.size_usd, told)
-        new = where(told.wake & told.is_valid, hard_fills.act(new, targets), new)
+        new = where(told.wake & told.is_valid, hard_fills.act(new, targets, told), new)
         orders = new.orders
         at = orders.ticks[:, 0, 0], orders.lots[:, 0, 0].astype(jnp.int32)
         return new, Told(filled.lots, filled.lots_ticks, *at)

@@ -1,9 +1,9 @@
 """Our orders on a market that does not know of them: latency, queue, prints used once.
 
 An order placed at a decision reaches the venue `order_latency_ms` later in exchange time and joins
-behind what is displayed at its price; a cancel takes `cancel_latency_ms`. Prints through a price
-fill it, prints at it after the queue in front is consumed (`matching`). Of a decrease that no print
-explains, the share `queue_cancel_ahead` was in front of us. Source: ours.
+behind what was displayed at its price by then; a cancel takes `cancel_latency_ms`. Prints through
+a price fill it, prints at it after the queue in front is consumed (`matching`). Of a decrease that
+no print explains, the share `queue_cancel_ahead` was in front of us. Source: ours.
 """
 
 import dataclasses
@@ -78,7 +78,7 @@ def init(params: Params, *, config: Config) -> State:
     shape = (2, GENERATIONS, config.slots)
     f, none = jnp.zeros(shape, one.dtype), jnp.zeros(shape, bool)
     two = jnp.zeros((2,), one.dtype)
-    orders = Resting(jnp.zeros(shape, jnp.int32), f, f, f, f, f, f, f, f, f - 1, none)
+    orders = Resting(jnp.zeros(shape, jnp.int32), f, f, f, f, f, f, f, f, f - 1, none, none)
     none = jnp.zeros((), jnp.int32)
     return State(orders, 0 * one, two, two, two, jnp.array(True), none, none)
 
@@ -125,8 +125,14 @@ def update(
     return new, (told, filled)
 
 
-def act(state: State, targets: Targets) -> State:
-    """Take a decision: an order that goes ages a generation, what is placed takes its slot."""
+def act(state: State, targets: Targets, event: Event) -> State:
+    """Take a decision: an order that goes ages a generation, what is placed takes its slot.
+
+    Args:
+        state: of the orders.
+        targets: what is to stand.
+        event: the row at which it was decided; it shows what an order meets that arrives next.
+    """
     o = state.orders
     alive = o.lots > 0
     place = (targets.lots > 0) & ~targets.keep
@@ -139,6 +145,8 @@ def act(state: State, targets: Targets) -> State:
         "lots": jnp.where(place, targets.lots, 0).astype(zero.dtype),
         "cancelled_s": zero - 1,
         "has_arrived": jnp.zeros_like(push),
+        "shown_usd": resting.shown_at(event, targets.ticks[:, None])[:, 0],
+        "crosses": resting.would_cross(event, targets.ticks[:, None])[:, 0],
     }
     put = {}
     for name, x in vars(o).items():

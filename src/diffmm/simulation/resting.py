@@ -1,7 +1,8 @@
 """Our orders at the venue: on their way, in the queue, cancelled; and the queue in front of them.
 
-An order joins behind what is displayed at its price. What the display loses later was traded or was
-cancelled; prints say which, within `pairing_s` before or after. Source: ours.
+An order joins behind what was displayed at its price when it arrived; what the next row adds is
+behind it. What the display loses later was traded or was cancelled; prints say which, within
+`pairing_s` before or after. Source: ours.
 """
 
 import dataclasses
@@ -40,6 +41,7 @@ class Resting(eqx.Module):
     - `fell_usd`: decrease of the display that no print has explained yet, and `credit_usd` what it
       took from the queue in front of us.
     - `owed_usd`: prints at our price that the display has not shown yet.
+    - `crosses`: of an order on its way, whether what it last saw would refuse it.
     """
 
     ticks: Int32[Array, "side generations slots"]
@@ -53,6 +55,7 @@ class Resting(eqx.Module):
     placed_s: Float[Array, "side generations slots"]
     cancelled_s: Float[Array, "side generations slots"]
     has_arrived: Bool[Array, "side generations slots"]
+    crosses: Bool[Array, "side generations slots"]
 
 
 def outward(values: Int32[Array, "side *n"]) -> Int32[Array, "side *n"]:
@@ -80,6 +83,12 @@ def opposite_touch(event: Event) -> tuple[Int32[Array, "side 1 1"], Bool[Array, 
     sign = jnp.asarray(OUTWARD, event.book.ticks.dtype)[:, None, None]
     ticks = jnp.flip(event.book.ticks[:, 0])[:, None, None]
     return sign * ticks, jnp.flip(event.book.is_valid[:, 0])[:, None, None]
+
+
+def would_cross(event: Event, ticks: Int32[Array, "side n s"]) -> Bool[Array, "side n s"]:
+    """Whether orders at these prices meet the other side's touch."""
+    opposite, has = opposite_touch(event)
+    return has & (outward(ticks) <= opposite)
 
 
 def price_bp(event: Event, ticks: Float[Array, "*s"]) -> Float[Array, "*s"]:
@@ -119,19 +128,19 @@ def _is_at_venue(
 
 
 def arrive(params: Params, o: Resting, event: Event) -> tuple[Resting, Int32[Array, ""]]:
-    """Orders whose latency is over join the queue; one that would cross is refused (post-only)."""
+    """Orders whose latency is over join the queue; one that would cross is refused (post-only).
+
+    They came before this row, so what the row before it displayed decides.
+    """
     due = _is_at_venue(params, event, o.placed_s, params.order_latency_ms)
     joins = due & ~o.has_arrived & (o.lots > 0)
-    opposite, has = opposite_touch(event)
-    crosses = joins & has & (outward(o.ticks) <= opposite)
-    shown = shown_at(event, o.ticks)
+    crosses = joins & o.crosses
     keep = lambda new, old: jnp.where(joins, new, old)
     return dataclasses.replace(
         o,
         lots=jnp.where(crosses, 0.0, o.lots),
-        ahead_usd=keep(shown, o.ahead_usd),
-        shown_usd=keep(shown, o.shown_usd),
-        joined_usd=keep(shown, o.joined_usd),
+        ahead_usd=keep(o.shown_usd, o.ahead_usd),
+        joined_usd=keep(o.shown_usd, o.joined_usd),
         fell_usd=keep(0.0, o.fell_usd),
         credit_usd=keep(0.0, o.credit_usd),
         owed_usd=keep(0.0, o.owed_usd),
@@ -145,7 +154,8 @@ def see_book(params: Params, o: Resting, event: Event) -> Resting:
     level = outward(event.book.ticks)
     nowhere = jnp.iinfo(level.dtype).min
     deepest = jnp.max(jnp.where(event.book.is_valid, level, nowhere), axis=1)
-    visible = is_book & (outward(o.ticks) <= deepest[:, None, None])
+    # An order on its way reads the book in every row, to know what it will join.
+    visible = (is_book | ~o.has_arrived) & (outward(o.ticks) <= deepest[:, None, None])
     shown = jnp.where(visible, shown_at(event, o.ticks), o.shown_usd)
     fell = jnp.maximum(o.shown_usd - shown, 0.0)
     known = jnp.minimum(o.owed_usd, fell)
@@ -158,4 +168,5 @@ def see_book(params: Params, o: Resting, event: Event) -> Resting:
         fell_usd=o.fell_usd + fell - known,
         credit_usd=o.credit_usd + o.ahead_usd - ahead,
         ahead_usd=ahead,
+        crosses=would_cross(event, o.ticks),
     )
