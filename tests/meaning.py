@@ -25,6 +25,8 @@ NAMED = {
     "mode_sigma_bp": (1, 0, -0.5),
     "mode_var": (2, 0, 0),
     "arrival_rate": (0, 0, -1),
+    "calm_rate": (0, 0, -1),
+    "arrival_decay": (0, 0, -1),
     "move_rate": (0, 0, -1),
     "drift_rate": (0, 0, -1),
     "funding_rate_1h": (1, 0, -1),
@@ -45,7 +47,7 @@ ODD = {
     "pricing": {"ticks", "price_bp"},
     "execution": {"ticks"},
 }
-SIDED = {"features": {"arrival_rate"}, "belief": set(), "risk": set()}
+SIDED = {"features": {"arrival_rate", "calm_rate"}, "belief": set(), "risk": set()}
 """Leaves with a side axis; in the later stages every leaf of more than one axis has one."""
 TARGETS = (0, 0, 0, 1, 2)
 """Component of the belief that each observation is about: V, V, V, mu, log sigma."""

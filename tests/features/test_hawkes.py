@@ -58,3 +58,18 @@ def test_another_unit_of_time_moves_the_likelihood_by_the_jacobian_alone():
     direct = hawkes.log_likelihood(times, end, mu, alpha, beta)
     other = hawkes.log_likelihood(c * times, c * end, mu / c, alpha / c, beta / c)
     np.testing.assert_allclose(other, direct - 3 * np.log(c), rtol=1e-12)
+
+
+def test_the_chance_that_nobody_comes_is_that_of_simulated_histories():
+    # After two events just now, by thinning; those who come in between would draw others.
+    base, branching, beta, span = 0.4, 0.6, 1.5, 2.0
+    calm, rate = (1 - branching) * base, (1 - branching) * base + branching * beta * 2.0
+    with jax.enable_x64(True):
+        said = float(jnp.exp(-hawkes.expected(rate, calm, jnp.float64(beta), jnp.float64(span))))
+    rng, nobody, runs = np.random.default_rng(4), 0, 20_000
+    for _ in range(runs):
+        t = rng.exponential(1 / rate)
+        while t < span and rng.random() * rate > calm + (rate - calm) * np.exp(-beta * t):
+            t += rng.exponential(1 / rate)
+        nobody += t >= span
+    np.testing.assert_allclose(nobody / runs, said, atol=3 * np.sqrt(said / runs))

@@ -103,6 +103,8 @@ def truth(world):
         sigma_bp=f(sigma),
         move_rate=f(1.0),
         arrival_rate=f([world.takers.rate_s / 2] * 2),
+        calm_rate=f([world.takers.rate_s / 2] * 2),
+        arrival_decay=f(1.0),
         trade_usd=f(world.takers.mean_usd),
         volume_usd_s=f(world.takers.mean_usd * world.takers.rate_s),
         has_book=jnp.array(True),

@@ -26,6 +26,21 @@ def intensity(
     return (1 - branching) * base + branching * beta * excitation
 
 
+def expected(
+    rate: Float[Array, "*#s"],
+    calm_rate: Float[Array, "*#s"],
+    beta: Float[Array, ""],
+    dt_s: Float[Array, ""],
+) -> Float[Array, "*s"]:
+    """`E` such that nobody comes within `dt_s` with probability `exp(-E)`.
+
+    The integral of the intensity as it falls from `rate` now to `calm_rate`, that of a market where
+    nobody has come for long. It is less than the mean number of arrivals, since those who come draw
+    others: Hawkes (1971); Daley & Vere-Jones (2003), 7.2.
+    """
+    return calm_rate * dt_s - (rate - calm_rate) / beta * jnp.expm1(-beta * dt_s)
+
+
 def compensator(
     base: Float[Array, ""],
     excitation: Float[Array, ""],

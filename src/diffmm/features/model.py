@@ -153,7 +153,8 @@ class Features(eqx.Module):
     - `fair_bp`: layered fair value, `mid + relaxation x follow-through x index`.
     - `sigma_bp`: volatility of the mid in bp per sqrt(s), on the scale of seconds.
     - `move_rate`: changes of the mid per second, from the share of samples that found another mid.
-    - `arrival_rate`: takers per second that would reach our quote on each side.
+    - `arrival_rate`: takers per second on each side now.
+    - `calm_rate`: where nobody has come for long; the former falls to it at `arrival_decay`.
     - `trade_usd`: mean notional that a taker takes.
     - `volume_usd_s`: traded notional per second.
     - `is_flowing`: whether the feed has spoken all the time since the last row.
@@ -175,6 +176,8 @@ class Features(eqx.Module):
     sigma_bp: Float[Array, ""]
     move_rate: Float[Array, ""]
     arrival_rate: Float[Array, "side"]
+    calm_rate: Float[Array, "side"]
+    arrival_decay: Float[Array, ""]
     trade_usd: Float[Array, ""]
     volume_usd_s: Float[Array, ""]
     has_book: Bool[Array, ""]
@@ -551,6 +554,8 @@ def _features(params: Params, state: State, event: Event, at: Touch) -> Features
         sigma_bp=sigma,
         move_rate=moves[0] / (moves[1] * params.sample_s),
         arrival_rate=rate,
+        calm_rate=(1 - params.branching) * base,
+        arrival_decay=params.kernel_decay,
         trade_usd=trade_usd,
         volume_usd_s=trade_usd * jnp.sum(base),
         has_book=at.has_book & event.is_valid,

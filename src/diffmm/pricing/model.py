@@ -23,7 +23,7 @@ from jaxtyping import Array, Bool, Float, Int32, UInt32
 from diffmm import belief as beliefs, risk as risks
 from diffmm.belief import Belief
 from diffmm.core import all_finite, flag, Health, param, POSITIVE, REAL, SHARE, small, Stage
-from diffmm.features import Features
+from diffmm.features import Features, hawkes
 from diffmm.market import Event, SIDE_SIGN
 from diffmm.risk import RiskBudget
 
@@ -167,8 +167,8 @@ def update(
         belief_params.signal_noise * unit,
     )
     tau = params.cancel_latency_s + params.wake_interval_s
-    expected = 2 * seen.arrival_rate[:, None] * tau * filled.likelihood
-    fill = -jnp.expm1(-expected)
+    arrivals = hawkes.expected(seen.arrival_rate, seen.calm_rate, seen.arrival_decay, tau)
+    fill = -jnp.expm1(-2 * arrivals[:, None] * filled.likelihood)
     tiny, top = jnp.finfo(sigma.dtype).tiny, jnp.finfo(sigma.dtype).max
     log_fill = jnp.log(fill + tiny)
 

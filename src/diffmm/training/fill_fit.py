@@ -57,8 +57,8 @@ class Config:
     )
     folds: int = 5
     block_s: float = 60.0
-    steps: int = 120
-    learning_rate: float = 0.05
+    steps: int = 200
+    learning_rate: float = 0.2
     within: float = 1e-6
 
 
