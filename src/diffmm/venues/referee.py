@@ -80,7 +80,8 @@ def events(lines: Iterable[str], instrument: Instrument, hft: Any) -> np.ndarray
                 out += [(flag, stamp, p, s) for p, s in now.items() if old.get(p) != s]
                 known[side].clear()
                 known[side].update(now)
-    table = np.zeros(len(out), hft.binding.event_dtype)
+    # A table of named columns, whose type is known only where the package is.
+    table: Any = np.zeros(len(out), hft.binding.event_dtype)
     table["ev"], table["exch_ts"], table["px"], table["qty"] = zip(*out, strict=True)
     table["local_ts"] = table["exch_ts"]
     return table
