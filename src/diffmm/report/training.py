@@ -70,11 +70,13 @@ def _course(lines: Sequence[Mapping[str, Any]]) -> str:
     step, objective = _of(lines, "step", "objective_usd")
     at, held = _of(lines, "look", "held_out_usd")
     _, norm = _of(lines, "step", "gradient_norm")
+    # The last look comes after the last step.
+    end = at[-1:]
     course = svg.line_chart(
         "Objective",
-        step,
-        [Line("relaxed, the step's own paths", objective, "c1")],
-        marks=[Marks("hard, paths kept apart", at, held, "fair", is_up=True)],
+        np.append(step, end),
+        [Line("relaxed, the step's own paths", np.append(objective, np.nan * end), "c1")],
+        marks=[Marks("hard, paths kept apart", at, held, "c2", is_up=True)],
         unit="USD a path",
         is_time=False,
         height=190,
@@ -83,7 +85,7 @@ def _course(lines: Sequence[Mapping[str, Any]]) -> str:
     norms = svg.line_chart(
         "Norm of the gradient",
         step[: len(norm)],
-        [Line("", norm, "c2")],
+        [Line("", norm, "c3")],
         unit="USD a prior scale",
         is_time=False,
         height=120,
