@@ -528,8 +528,12 @@ def test_single_and_double_precision_agree_before_rounding(stage):
             continue
         if y.shape == seen.shape:
             x, y = x[seen], y[seen]
-        size = np.quantile(np.abs(y), 0.9) + 1e-6
-        np.testing.assert_allclose(x, y, rtol=3e-3, atol=2e-3 * size, err_msg=name)
+        atol = 2e-3 * (np.quantile(np.abs(y), 0.9) + 1e-6)
+        if name == "gamma_usd":
+            # The programme gives a level at least a rounding error of Gamma, and a side its room.
+            room = float(bundles.stream().account.room_usd[0])
+            atol += 2 * np.finfo(np.float32).eps * room / 1e4
+        np.testing.assert_allclose(x, y, rtol=3e-3, atol=atol, err_msg=name)
 
 
 @pytest.mark.slow

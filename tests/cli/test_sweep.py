@@ -10,6 +10,7 @@ import pytest
 
 from diffmm.cli import launchers, sweep as command, sweep_worker
 from diffmm.training import experiment_file, sweep, trials
+from workers import echo, JOBS
 
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -109,13 +110,6 @@ def test_what_cannot_be_swept_exits_with_2_before_anything_runs(
     assert (code, out) == (2, "")
     assert said in err
     assert not (here / "out").exists()
-
-
-def echo(job):
-    return {"k": job["k"]}
-
-
-JOBS = [{"k": k, "program": "aaabb"[k]} for k in range(5)]
 
 
 def test_local_jobs_run_one_of_each_program_first():

@@ -71,7 +71,7 @@ def test_a_file_that_is_no_world_is_refused_with_the_place_and_the_range(old, ne
 
 
 def test_a_world_that_is_not_there_is_answered_with_those_that_are(tmp_path):
-    with pytest.raises(world_io.WorldError, match="funding, none, private"):
+    with pytest.raises(world_io.WorldError, match="funding, informed, none, private"):
         world_io.load_world("nowhere")
     with pytest.raises(world_io.WorldError, match="expected a world"):
         world_io.load_world(tmp_path / "nowhere.toml")

@@ -95,7 +95,10 @@ def test_a_print_fills_at_most_its_size_and_the_rest_stays():
 
 def test_an_order_that_would_cross_when_it_joins_is_refused_and_never_filled():
     *_, joins, last = fold(
-        (1.0, {"placed": 0}), (0.7, {"ask": -6}), (0.1, {"ask": -6, "print": (-1, -20, 1e4)})
+        (1.0, {"placed": 0}),
+        (0.1, {"ask": -6}),
+        (0.6, {"ask": -6}),
+        (0.1, {"ask": -6, "print": (-1, -20, 1e4)}),
     )
     assert joins.refused[:, 0].tolist() == [[1, 0], [1, 0]]
     assert last.lots[:, 0, :, 0].tolist() == [[0, 4], [0, 4]]

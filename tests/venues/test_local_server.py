@@ -44,6 +44,14 @@ def url():
 
 
 @pytest.fixture(scope="module")
+def other_url():
+    """A second venue, whose allowance of requests a minute the trader has not used."""
+    with process("--seed", "4") as (told, _), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NO_PROXY", "127.0.0.1")
+        yield told["url"]
+
+
+@pytest.fixture(scope="module")
 def trader(url):
     """The SDK's two halves, an address with money, and all that its websocket heard."""
     wallet = Account.from_key(KEY)
@@ -142,14 +150,14 @@ def test_a_stranger_is_told_that_his_wallet_does_not_exist(url):
         ("/exchange", b"[" * 200_000),
     ],
 )
-def test_a_malformed_request_is_refused_and_the_venue_lives(url, path, body):
-    request = urllib.request.Request(url + path, data=body)
+def test_a_malformed_request_is_refused_and_the_venue_lives(other_url, path, body):
+    request = urllib.request.Request(other_url + path, data=body)
     with pytest.raises(urllib.error.HTTPError) as error:
         urllib.request.urlopen(request, timeout=10)
     with error.value:
         assert error.value.code == 422
     with urllib.request.urlopen(
-        urllib.request.Request(url + "/info", data=b'{"type":"meta"}'), timeout=10
+        urllib.request.Request(other_url + "/info", data=b'{"type":"meta"}'), timeout=10
     ) as answer:
         assert json.load(answer)["universe"][0]["name"] == "SIM"
 

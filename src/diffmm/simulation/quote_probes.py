@@ -82,7 +82,7 @@ def update(
         )
         is_placed = (row.phase == phase) & row.event.is_valid
         new = dataclasses.replace(
-            new, orders=where(is_placed, _fresh(new.orders, ticks, lots), new.orders)
+            new, orders=where(is_placed, _fresh(row.event, new.orders, ticks, lots), new.orders)
         )
         return new, Outcome(filled.lots, refused)
 
@@ -94,12 +94,18 @@ def update(
 
 
 def _fresh(
-    o: resting.Resting, ticks: Int32[Array, "side"], lots: Float[Array, "side"]
+    event: Event, o: resting.Resting, ticks: Int32[Array, "side"], lots: Float[Array, "side"]
 ) -> resting.Resting:
-    """Orders on their way, their cancels behind them."""
+    """Orders on their way, their cancels behind them, and what they have seen of the book."""
     put = lambda x: x[:, None, None]
     blank = jax.tree.map(jnp.zeros_like, o)
-    return dataclasses.replace(blank, ticks=put(ticks), lots=put(lots))
+    return dataclasses.replace(
+        blank,
+        ticks=put(ticks),
+        lots=put(lots),
+        shown_usd=resting.shown_at(event, put(ticks)),
+        crosses=resting.would_cross(event, put(ticks)),
+    )
 
 
 def build(config: hard_fills.Config, phases: int, depths: int) -> Stage:

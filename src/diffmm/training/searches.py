@@ -12,6 +12,7 @@ for an event under `value_and_grad` what it was measured to cost.
 """
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -135,7 +136,10 @@ def _grad(asked: Asked) -> Iterator[Spent]:
 
 def _cma(asked: Asked) -> Iterator[Spent]:
     try:
-        import cma
+        with warnings.catch_warnings():
+            # It says that it cannot plot without matplotlib; nothing is plotted.
+            warnings.simplefilter("ignore", UserWarning)
+            import cma
     except ImportError as error:
         raise SearchError("--method cma needs the package cma: install diffmm[tune]") from error
     n, spent = len(asked.problem.at.names), 0.0
