@@ -58,21 +58,21 @@ def params(dtype=jnp.float32, **values):
     return jax.tree.unflatten(structure, leaves)
 
 
-def init(p):
-    return graph.init_observing(p, config=CONFIG), graph.init_deciding(p, config=CONFIG)
+def init(p, config=CONFIG):
+    return graph.init_observing(p, config=config), graph.init_deciding(p, config=config)
 
 
-def step(p, state, event):
+def step(p, state, event, config=CONFIG):
     """One row: observe, then decide whatever the wake says."""
     observing, deciding = state
-    observing, seen = graph.observe(p, observing, event, config=CONFIG)
-    deciding, quotes = graph.decide(p, deciding, (seen, event), config=CONFIG)
+    observing, seen = graph.observe(p, observing, event, config=config)
+    deciding, quotes = graph.decide(p, deciding, (seen, event), config=config)
     return (observing, deciding), (seen, quotes)
 
 
-def fold(p, batch):
+def fold(p, batch, config=CONFIG):
     """The whole stream from the first state, not compiled."""
-    state, (seen, quotes) = jax.lax.scan(lambda s, e: step(p, s, e), init(p), batch)
+    state, (seen, quotes) = jax.lax.scan(lambda s, e: step(p, s, e, config), init(p, config), batch)
     return Trace(
         state,
         seen.features,
@@ -84,7 +84,13 @@ def fold(p, batch):
     )
 
 
-compiled = jax.jit(fold)
+@functools.cache
+def engine(config):
+    """The compiled fold of one config, once a session."""
+    return jax.jit(lambda p, batch: fold(p, batch, config))
+
+
+compiled = engine(CONFIG)
 one_step = jax.jit(step)
 
 

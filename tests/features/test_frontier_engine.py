@@ -10,7 +10,6 @@ import pytest
 
 import bundles
 from diffmm import core, features
-from diffmm.engine import graph
 from diffmm.features import frontier, participants
 from diffmm.market import Kind
 
@@ -43,33 +42,13 @@ def stream():
 
 
 @functools.cache
-def compiled(config):
-    """The whole engine; one compilation serves every test here."""
-
-    def fold(p, batch):
-        def step(state, event):
-            observing, deciding = state
-            observing, seen = graph.observe(p, observing, event, config=config)
-            deciding, quotes = graph.decide(p, deciding, (seen, event), config=config)
-            return (observing, deciding), (quotes, seen.belief, seen.features)
-
-        start = (graph.init_observing(p, config=config), graph.init_deciding(p, config=config))
-        state, (quotes, told, seen) = jax.lax.scan(step, start, batch)
-        return bundles.Trace(
-            state, seen, told, quotes.risk, quotes.surface, quotes.allocation, quotes.targets
-        )
-
-    return jax.jit(fold)
-
-
-@functools.cache
 def off():
     return bundles.trace(bundles.params(), stream())
 
 
 def on(**values):
     near = {"maintenance": (1e-3, 1e-3), "leverage": (300.0,) * 5, "impact_distance": 500.0}
-    return compiled(ON)(mapping(bundles.params(), **near, **values), stream())
+    return bundles.engine(ON)(mapping(bundles.params(), **near, **values), stream())
 
 
 def test_switched_off_there_is_no_leaf_of_it_anywhere():

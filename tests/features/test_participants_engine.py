@@ -10,7 +10,6 @@ import pytest
 
 import bundles
 from diffmm import belief, core, features
-from diffmm.engine import graph
 from diffmm.features import participants
 
 
@@ -34,32 +33,12 @@ def watching(p, **values):
 
 
 @functools.cache
-def compiled(config):
-    """The whole engine; one compilation serves every test here."""
-
-    def fold(p, batch):
-        def step(state, event):
-            observing, deciding = state
-            observing, seen = graph.observe(p, observing, event, config=config)
-            deciding, quotes = graph.decide(p, deciding, (seen, event), config=config)
-            return (observing, deciding), (quotes, seen.belief, seen.features)
-
-        start = (graph.init_observing(p, config=config), graph.init_deciding(p, config=config))
-        state, (quotes, told, seen) = jax.lax.scan(step, start, batch)
-        return bundles.Trace(
-            state, seen, told, quotes.risk, quotes.surface, quotes.allocation, quotes.targets
-        )
-
-    return jax.jit(fold)
-
-
-@functools.cache
 def standard():
     return bundles.trace(bundles.params(), bundles.stream())
 
 
 def on(**values):
-    return compiled(ON)(watching(bundles.params(), **values), bundles.stream())
+    return bundles.engine(ON)(watching(bundles.params(), **values), bundles.stream())
 
 
 def test_switched_off_there_is_no_leaf_of_them_anywhere():

@@ -43,32 +43,12 @@ def stream():
 
 
 @functools.cache
-def compiled(config):
-    """The whole engine; one compilation serves every test here."""
-
-    def fold(p, batch):
-        def step(state, event):
-            observing, deciding = state
-            observing, seen = graph.observe(p, observing, event, config=config)
-            deciding, quotes = graph.decide(p, deciding, (seen, event), config=config)
-            return (observing, deciding), (quotes, seen.belief, seen.features)
-
-        start = (graph.init_observing(p, config=config), graph.init_deciding(p, config=config))
-        state, (quotes, told, seen) = jax.lax.scan(step, start, batch)
-        return bundles.Trace(
-            state, seen, told, quotes.risk, quotes.surface, quotes.allocation, quotes.targets
-        )
-
-    return jax.jit(fold)
-
-
-@functools.cache
 def off():
     return bundles.trace(bundles.params(), stream())
 
 
 def on(**values):
-    return compiled(ON)(following(bundles.params(), **values), stream())
+    return bundles.engine(ON)(following(bundles.params(), **values), stream())
 
 
 def edge(trace):

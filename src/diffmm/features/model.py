@@ -12,6 +12,7 @@ and would count a print twice.
 import dataclasses
 import enum
 import functools as ft
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -240,9 +241,9 @@ def init(params: Params, *, config: Config) -> State:
         has_reference=none,
         reference_move=zero,
         own_move=zero,
-        participants=_init_participants(params, config),
-        propagation=_init_propagation(params, config),
-        frontier=_init_frontier(params, config),
+        participants=_init_part(quoters, "participants", params, config),
+        propagation=_init_part(news, "propagation", params, config),
+        frontier=_init_part(liquidations, "frontier", params, config),
     )
 
 
@@ -280,46 +281,17 @@ def update(params: Params, state: State, event: Event, *, config: Config) -> tup
     return state, seen
 
 
-def _init_participants(params: Params, config: Config) -> quoters.State | None:
-    """Nothing seen of them; `None` where they are not watched.
+def _init_part(part: Any, name: str, params: Params, config: Config) -> Any:
+    """State of a specialisation that has seen nothing; `None` where it is off.
 
     Raises:
-        ValueError: when only one of config and parameters watches them.
+        ValueError: when it is on in only one of config and parameters.
     """
-    if (config.participants is None) != (params.participants is None):
-        found = "config without parameters" if params.participants is None else "the reverse"
-        raise ValueError(f"participants: found {found}, expected both; see `with_participants`")
-    if config.participants is None or params.participants is None:
-        return None
-    return quoters.init(params.participants, config=config.participants)
-
-
-def _init_propagation(params: Params, config: Config) -> news.State | None:
-    """No news; `None` where it is not followed.
-
-    Raises:
-        ValueError: when only one of config and parameters follows it.
-    """
-    if (config.propagation is None) != (params.propagation is None):
-        found = "config without parameters" if params.propagation is None else "the reverse"
-        raise ValueError(f"propagation: found {found}, expected both; see `with_propagation`")
-    if config.propagation is None or params.propagation is None:
-        return None
-    return news.init(params.propagation, config=config.propagation)
-
-
-def _init_frontier(params: Params, config: Config) -> liquidations.State | None:
-    """No positions; `None` where liquidations are not mapped.
-
-    Raises:
-        ValueError: when only one of config and parameters maps them.
-    """
-    if (config.frontier is None) != (params.frontier is None):
-        found = "config without parameters" if params.frontier is None else "the reverse"
-        raise ValueError(f"frontier: found {found}, expected both; see `with_frontier`")
-    if config.frontier is None or params.frontier is None:
-        return None
-    return liquidations.init(params.frontier, config=config.frontier)
+    given, chosen = getattr(params, name), getattr(config, name)
+    if (chosen is None) != (given is None):
+        found = "config without parameters" if given is None else "the reverse"
+        raise ValueError(f"{name}: found {found}, expected both; see `with_{name}`")
+    return None if chosen is None else part.init(given, config=chosen)
 
 
 def _mapped(
