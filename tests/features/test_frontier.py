@@ -15,6 +15,7 @@ import meaning
 from diffmm import core
 from diffmm.features import frontier
 from diffmm.market import Kind
+from stage_laws import assert_close, assert_padding_is_left_alone, assert_the_past_stands
 
 
 CONFIG = frontier.Config(bins=96)
@@ -130,14 +131,7 @@ def run(p=None, batch=None):
     return compiled(default() if p is None else p, world().batch if batch is None else batch)
 
 
-def close(a, b, rtol=1e-9, atol=1e-9):
-    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-        np.testing.assert_allclose(x, y, rtol=rtol, atol=atol)
-
-
-def same(a, b):
-    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-        np.testing.assert_array_equal(x, y)
+close = functools.partial(assert_close, rtol=1e-9, atol=1e-9)
 
 
 # Oracles of part 22.
@@ -278,22 +272,12 @@ def test_live_steps_equal_replay():
 
 @pytest.mark.slow
 def test_padding_leaves_the_state_bit_identical():
-    batch = world().batch
-    garbage = jax.tree.map(lambda x: x[::-1], batch)
-    garbage = bundles.replace(garbage, is_valid=jnp.zeros(ROWS, bool))
-    weave = lambda a, b: jnp.stack([a, b], 1).reshape(-1, *a.shape[1:])
-    end, out = run(batch=jax.tree.map(weave, batch, garbage))
-    plain_end, plain = run()
-    same(end, plain_end)
-    same(jax.tree.map(lambda x: x[::2], out), plain)
+    assert_padding_is_left_alone(run, world().batch)
 
 
 @pytest.mark.slow
 def test_perturbing_the_future_leaves_the_past_bit_identical():
-    batch = world().batch
-    other = jax.tree.map(lambda x: jnp.concatenate([x[:FALLS], x[FALLS:][::-1]]), batch)
-    first = lambda tree: jax.tree.map(lambda x: x[:FALLS], tree)
-    same(first(run(batch=other)[1]), first(run()[1]))
+    assert_the_past_stands(run, world().batch, FALLS)
 
 
 @pytest.mark.parametrize("scale", [(1.0, 3.7, 1.0)])

@@ -15,6 +15,7 @@ import meaning
 from diffmm import core
 from diffmm.features import participants
 from diffmm.features.participants import cycles, mixture, statistics
+from stage_laws import assert_close, assert_padding_is_left_alone, assert_the_past_stands
 
 
 CONFIG = participants.Config.small()
@@ -69,14 +70,7 @@ def run(p=None, batch=None):
     return compiled(default() if p is None else p, stream() if batch is None else batch)
 
 
-def same(a, b):
-    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-        np.testing.assert_array_equal(x, y)
-
-
-def close(a, b, rtol=1e-8, atol=1e-10):
-    for (name, x), (_, y) in zip(meaning.named_leaves(a), meaning.named_leaves(b), strict=True):
-        np.testing.assert_allclose(x, y, rtol=rtol, atol=atol, err_msg=name)
+close = functools.partial(assert_close, rtol=1e-8, atol=1e-10)
 
 
 # Oracles.
@@ -259,21 +253,11 @@ def test_rows_under_vmap_equal_separate_runs():
 
 
 def test_padding_leaves_the_state_bit_identical():
-    batch = stream()
-    garbage = jax.tree.map(lambda x: x[::-1], batch)
-    garbage = bundles.replace(garbage, is_valid=jnp.zeros(ROWS, bool))
-    weave = lambda a, b: jnp.stack([a, b], 1).reshape(-1, *a.shape[1:])
-    end, out = run(batch=jax.tree.map(weave, batch, garbage))
-    plain_end, plain = run()
-    same(end, plain_end)
-    same(jax.tree.map(lambda x: x[::2], out), plain)
+    assert_padding_is_left_alone(run, stream())
 
 
 def test_perturbing_the_future_leaves_the_past_bit_identical():
-    batch = stream()
-    other = jax.tree.map(lambda x: jnp.concatenate([x[:HALF], x[HALF:][::-1]]), batch)
-    first = lambda tree: jax.tree.map(lambda x: x[:HALF], tree)
-    same(first(run()[1]), first(run(batch=other)[1]))
+    assert_the_past_stands(run, stream(), HALF)
 
 
 @pytest.mark.parametrize("x64", [False, True])

@@ -14,6 +14,7 @@ import events
 import meaning
 from diffmm import core
 from diffmm.features import propagation
+from stage_laws import assert_close, assert_padding_is_left_alone, assert_the_past_stands
 
 
 CONFIG = propagation.Config.small()
@@ -85,14 +86,7 @@ def run(p=None, batch=None):
     return compiled(default() if p is None else p, stream() if batch is None else batch)
 
 
-def close(a, b, rtol=1e-10, atol=1e-12):
-    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-        np.testing.assert_allclose(x, y, rtol=rtol, atol=atol)
-
-
-def same(a, b):
-    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-        np.testing.assert_array_equal(x, y)
+close = functools.partial(assert_close, rtol=1e-10, atol=1e-12)
 
 
 # What it is.
@@ -191,21 +185,11 @@ def test_live_steps_equal_replay_and_are_traced_once():
 
 
 def test_padding_leaves_the_state_bit_identical():
-    batch = stream()
-    garbage = jax.tree.map(lambda x: x[::-1], batch)
-    garbage = bundles.replace(garbage, is_valid=jnp.zeros(ROWS, bool))
-    weave = lambda a, b: jnp.stack([a, b], 1).reshape(-1, *a.shape[1:])
-    end, out = run(batch=jax.tree.map(weave, batch, garbage))
-    plain_end, plain = run()
-    same(end, plain_end)
-    same(jax.tree.map(lambda x: x[::2], out), plain)
+    assert_padding_is_left_alone(run, stream())
 
 
 def test_perturbing_the_future_leaves_the_past_bit_identical():
-    batch = stream()
-    other = jax.tree.map(lambda x: jnp.concatenate([x[:HALF], x[HALF:][::-1]]), batch)
-    first = lambda tree: jax.tree.map(lambda x: x[:HALF], tree)
-    same(first(run(batch=other)[1]), first(run()[1]))
+    assert_the_past_stands(run, stream(), HALF)
 
 
 UNITS = {"price": (3.7, 1.0, 1.0), "size": (1.0, 3.7, 1.0), "time": (1.0, 1.0, 3.7)}

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from diffmm.training import CheckpointError, train
+from diffmm.training import CheckpointError, restore, train
 from diffmm.training.run_folder import RunFolder
 
 from .hills import experiment, Hill, TOP
@@ -76,6 +76,13 @@ def test_a_damaged_state_gives_way_to_the_one_before_it(tmp_path):
         shutil.rmtree(step / "params")
     with pytest.raises(CheckpointError, match="no saved state is whole"):
         trained(tmp_path / "b", asked)
+
+
+def test_a_checkpoint_that_was_begun_is_made_anew(tmp_path):
+    folder, hill = folder_of(tmp_path, experiment()), Hill()
+    (folder.path / "best" / "params").mkdir(parents=True)
+    folder.keep_best(hill.start, {"made": "whole"})
+    assert restore(folder.path / "best", hill.start)[1] == {"made": "whole"}
 
 
 def test_another_experiment_does_not_go_on_with_this_run(tmp_path):

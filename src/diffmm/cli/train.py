@@ -55,7 +55,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from diffmm.training import save, train
+    from diffmm.training import train
     from diffmm.training.experiment_file import load
 
     more = [] if args.steps is None else [f"train.steps={args.steps}"]
@@ -81,8 +81,7 @@ def _run(args: argparse.Namespace) -> int:
         "events_per_s": round(progress.rate()),
     }
     best = given.at.chosen(_best(lines, given), given.start)
-    if not (folder.path / "best").exists():
-        save(folder.path / "best", best, {"source": "diffmm train", **told, "result": result})
+    folder.keep_best(best, {"source": "diffmm train", **told, "result": result})
     _page(args, experiment, folder, result, lines)
     folder.put("DONE", result)
     _words(result)

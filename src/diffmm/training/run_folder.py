@@ -18,12 +18,13 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 import tomli_w
 
 from .ascent import State
-from .checkpoint import CheckpointError, read, write
+from .checkpoint import CheckpointError, read, save, write
 from .experiment import Experiment
 
 
@@ -101,6 +102,14 @@ class RunFolder:
         self.put("latest.json", {"step": step})
         for old in self._saved()[:-KEPT]:
             shutil.rmtree(self.steps / str(old))
+
+    def keep_best(self, params: eqx.Module, provenance: dict[str, Any]) -> None:
+        """The checkpoint of the best place; made anew where a run that died had begun with it."""
+        beside, best = self.path / ".best.new", self.path / "best"
+        for left in (beside, best):
+            shutil.rmtree(left, ignore_errors=True)
+        save(beside, params, provenance)
+        beside.replace(best)
 
     def resume(self, like: State) -> State | None:
         """The newest state that is whole, with the metrics cut back to it; none if there is none.
