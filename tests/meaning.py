@@ -25,7 +25,8 @@ NAMED = {
     "mode_sigma_bp": (1, 0, -0.5),
     "mode_var": (2, 0, 0),
     "arrival_rate": (0, 0, -1),
-    "calm_rate": (0, 0, -1),
+    "base_rate": (0, 0, -1),
+    "branching": (0, 0, 0),
     "arrival_decay": (0, 0, -1),
     "move_rate": (0, 0, -1),
     "drift_rate": (0, 0, -1),
@@ -47,7 +48,7 @@ ODD = {
     "pricing": {"ticks", "price_bp"},
     "execution": {"ticks"},
 }
-SIDED = {"features": {"arrival_rate", "calm_rate"}, "belief": set(), "risk": set()}
+SIDED = {"features": {"arrival_rate", "base_rate"}, "belief": set(), "risk": set()}
 """Leaves with a side axis; in the later stages every leaf of more than one axis has one."""
 TARGETS = (0, 0, 0, 1, 2)
 """Component of the belief that each observation is about: V, V, V, mu, log sigma."""

@@ -9,6 +9,8 @@ from .saying import say
 
 
 DEFAULT = pathlib.Path("checkpoints") / "default"
+WORLDS = pathlib.Path("checkpoints") / "worlds"
+"""For generated markets: who takes there, and how a quote is filled, is not as on a recording."""
 DECLARED = "declared"
 
 
@@ -57,6 +59,13 @@ def find(checkpoint: str | None) -> Found:
     return Found(folder, label, is_promoted=True)
 
 
+def for_market(checkpoint: str | None, *, is_generated: bool) -> str | None:
+    """The checkpoint asked for, else that of the worlds in a generated market where there is one."""
+    if checkpoint is None and is_generated and WORLDS.exists():
+        return str(WORLDS)
+    return checkpoint
+
+
 def load(checkpoint: str | None, settings: list[str]) -> tuple[Any, Found]:
     """Parameters with settings on top, and where they are from.
 
@@ -90,13 +99,19 @@ def of_experiment(experiment: Any) -> Any:
     named = experiment.engine.checkpoint
     if named == DECLARED:
         return apply(defaults(graph.Params), experiment.settings())
-    return load(None if named == DEFAULT.name else named, experiment.settings())[0]
+    return load(_named(experiment), experiment.settings())[0]
 
 
 def start_folder(experiment: Any) -> pathlib.Path | None:
     """The folder that an experiment's parameters start from; none where they are declared."""
     named = experiment.engine.checkpoint
-    return None if named == DECLARED else find(None if named == DEFAULT.name else named).folder
+    return None if named == DECLARED else find(_named(experiment)).folder
+
+
+def _named(experiment: Any) -> str | None:
+    """What an experiment starts from, in the terms of `find`: it is always played in a world."""
+    named = experiment.engine.checkpoint
+    return for_market(None if named == DEFAULT.name else named, is_generated=True)
 
 
 def stepper(found: Found, params: Any, rule: Any, config: Any) -> Any:

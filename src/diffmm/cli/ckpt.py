@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--set", action="append", default=[], metavar="P=V", help="init: one leaf otherwise")
     add("--to", metavar="NAME", help="promote: the name it is started by; default the folder's")
-    add("--against", metavar="DIR|NAME", help="promote: compared with; default checkpoints/default")
+    add("--against", metavar="DIR|NAME", help="promote: compared with; default checkpoints/worlds")
     add("-o", "--out", metavar="DIR", help="export: a folder that does not exist yet")
     add("--json", action="store_true", help="promote, export, ls: one object on one line of stdout")
 
@@ -121,7 +121,8 @@ def _promote(args: argparse.Namespace) -> int:
     folder, params, provenance = _restored(args)
     name = args.to or _name(folder)
     path = deployed.record_path(name)
-    default, found = checkpoints.load(args.against, [])
+    against = checkpoints.for_market(args.against, is_generated=True)
+    default, found = checkpoints.load(against, [])
     told = replays.run(params, default, gate.Config())
     told["against"] = found.label
     if args.json:

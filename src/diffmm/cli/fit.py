@@ -52,12 +52,16 @@ def _run(args: argparse.Namespace) -> int:
         raise CheckpointError(f"{out} exists already; choose another folder or remove it")
     config = fit.Config() if args.steps is None else fit.Config(steps=args.steps)
     coins = args.coin.split(",")
-    read = lambda path, coin: tapes.read(path, coin, args.reference, args.clock, args.books).tape
-    given = [read(path, coin) for path in args.path for coin in coins]
+    asked = [(path, coin) for path in args.path for coin in coins]
+    given = [tapes.read(x, coin, args.reference, args.clock, args.books).tape for x, coin in asked]
     params = apply(defaults(graph.Params), args.set)
     params, found = fit.fit(params, given, args.to, config)
     if args.fills:
-        params, found["fills"] = _fills(params, given, args.to)
+        # A fill is decided by how old what we know is when our order arrives: never without it.
+        aged = [
+            tapes.read(x, coin, args.reference, "receive", args.books).tape for x, coin in asked
+        ]
+        params, found["fills"] = _fills(params, aged, args.to)
     provenance = {
         "source": "diffmm fit",
         "tapes": {pathlib.Path(path).name: _digest(path) for path in args.path},

@@ -46,7 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--reference", metavar="COIN", help="market of the same feed that leads")
     add("--size-decimals", type=int, help="of the coin; learnt from its first book if not given")
     add("--speed", type=speed, default=1.0, help="of a tape or world; changes no quote; inf")
-    add("--checkpoint", metavar="DIR|NAME", help="parameters; default checkpoints/default")
+    add(
+        "--checkpoint",
+        metavar="DIR|NAME",
+        help="parameters; default checkpoints/default, on paper and in worlds checkpoints/worlds",
+    )
     add("--set", action="append", default=[], metavar="P=V", help="one parameter otherwise")
     add_account_arguments(parser)
     trading.add_arguments(parser)
@@ -76,6 +80,9 @@ def main(args: argparse.Namespace) -> int:
         DamagedError: UNRECONCILED,
         JournalError: UNEXPECTED,
     }
+    is_paper = args.mode == "paper" and not args.tape
+    is_world = args.mode == "shadow" and not (args.tape or args.venue)
+    args.checkpoint = checkpoints.for_market(args.checkpoint, is_generated=is_paper or is_world)
     try:
         return _shadow(args) if args.mode == "shadow" else trading.run(args)
     except tuple(codes) as error:

@@ -44,10 +44,15 @@ def find(args: argparse.Namespace, account: Any) -> list[Market]:
     """
     if args.path is None:
         raise ValueError("give a recording, or a world's name or .toml file")
-    path = pathlib.Path(args.path)
-    if path.suffix == ".toml" or not (path.exists() or path.suffix):
+    if is_world(args.path):
         return _worlds(args, account)
-    return _coins(args, path, account)
+    return _coins(args, pathlib.Path(args.path), account)
+
+
+def is_world(name: str) -> bool:
+    """Whether it names a world or its file rather than a recording."""
+    path = pathlib.Path(name)
+    return path.suffix == ".toml" or not (path.exists() or path.suffix)
 
 
 def _coins(args: argparse.Namespace, path: pathlib.Path, account: Any) -> list[Market]:

@@ -43,7 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--for", dest="for_s", type=float, metavar="SECONDS", help="length of a world")
     add("--coin", help="market; not needed for a world")
     add("--reference", metavar="COIN", help="market of the same recording that leads")
-    add("--checkpoint", metavar="DIR|NAME", help="parameters; default checkpoints/default")
+    add(
+        "--checkpoint",
+        metavar="DIR|NAME",
+        help="parameters; default checkpoints/default, of worlds checkpoints/worlds",
+    )
     add("--set", action="append", default=[], metavar="P=V", help="one parameter otherwise")
     add("--books", choices=CADENCES, default="full", help="thin the books to a cadence")
     add_rule_arguments(parser)
@@ -75,6 +79,7 @@ def _run(args: argparse.Namespace) -> int:
     from diffmm.report import summary as report
 
     account = account_inputs(args)
+    args.checkpoint = checkpoints.for_market(args.checkpoint, is_generated=bool(args.world))
     tape, told = _tape(args, account)
     on_touch = args.fill_on == "prints_or_touch"
     config = loop.Config.default(on_touch, takers_have_limits=bool(args.world))

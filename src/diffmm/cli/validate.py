@@ -45,7 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--world", default="busy", help="of the gradient: a world's name or its .toml")
     add("--point", choices=["far", "near"], default="far", help="near: after steps uphill")
     add("--paths", type=int, default=192, metavar="N", help="runs that are compared")
-    add("--checkpoint", metavar="DIR", help="parameters; default checkpoints/default")
+    add(
+        "--checkpoint",
+        metavar="DIR",
+        help="parameters; default checkpoints/default, of worlds checkpoints/worlds",
+    )
     add("--set", action="append", default=[], metavar="P=V", help="one parameter otherwise")
     add("--from", dest="start", type=float, default=0.6, metavar="F", help="scored from this share")
     add("--to", dest="end", type=float, default=1.0, metavar="F", help="scored up to this share")

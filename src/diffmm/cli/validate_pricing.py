@@ -8,7 +8,7 @@ import shlex
 import sys
 from typing import Any
 
-from . import contest, markets
+from . import checkpoints, contest, markets
 from .replay import account_inputs, fill_rule, load_params, say
 
 
@@ -30,7 +30,9 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--from {args.start} --to {args.end}, expected 0 <= from < to <= 1")
     _offsets(args.edge_offsets_bp)
     account = account_inputs(args)
-    params, rule = load_params(args.checkpoint, args.set), fill_rule(args)
+    is_world = args.path is not None and markets.is_world(args.path)
+    named = checkpoints.for_market(args.checkpoint, is_generated=is_world)
+    params, rule = load_params(named, args.set), fill_rule(args)
     cancel_s = float(params.pricing.cancel_latency_s)
     if args.life_s <= cancel_s:
         raise ValueError(

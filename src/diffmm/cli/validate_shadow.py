@@ -6,7 +6,7 @@ import pathlib
 import sys
 from typing import Any
 
-from . import markets, runs
+from . import checkpoints, markets, runs
 from .replay import account_inputs, fill_rule, load_params, say
 from .validate_pricing import RULES
 
@@ -42,7 +42,8 @@ def _of_tapes(args: argparse.Namespace) -> dict[str, Any]:
 
     account = account_inputs(args)
     found = markets.find(args, account)
-    params, rule = load_params(args.checkpoint, args.set), fill_rule(args)
+    named = checkpoints.for_market(args.checkpoint, is_generated=found[0].is_world)
+    params, rule = load_params(named, args.set), fill_rule(args)
     on_touch = args.fill_on == RULES[True]
     config = loop.Config.default(on_touch, takers_have_limits=found[0].is_world)
     each = {}

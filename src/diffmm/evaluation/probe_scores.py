@@ -2,12 +2,15 @@
 
 A probe is one order a side and depth, alone on the market for one life. Said of it:
 
-    P = P_u + P_o,    E[edge | filled] = (P_u (edge - gm) - option) / P,    E[PnL] of the surface
+    P = 1 - (1 - P_u) (1 - P_o)
+    E[edge | filled] = (P_u (edge - gm) - option) / (P_u + P_o)
+    E[PnL] of the surface
 
 and what came: whether any of it was filled, the edge `s (x - mark)` of what was filled, and the PnL
 `sum share (s (x - mark) - paid - feared P_u / P)`: the costs that a markout does not show are
-charged as the surface states them. The mark of a fill is the mid one holding horizon later on a
-recording, and the true V when filled in a world, which is the mean of any later V. Source: ours.
+charged as the surface states them, `P` there being `P_u + P_o`. The mark of a fill is the mid one
+holding horizon later on a recording, and the true V when filled in a world, which is the mean of
+any later V. Source: ours.
 """
 
 import dataclasses
@@ -17,6 +20,10 @@ import numpy as np
 
 from . import calibration
 from .calibration import Interval
+
+
+SIGN = np.array([-1.0, 1.0])
+"""Of a bid and an ask."""
 
 
 class Said(NamedTuple):
@@ -133,6 +140,15 @@ def filled(placed: Placed, got: Hits, mark_bp: np.ndarray) -> tuple[np.ndarray, 
     return total, marked
 
 
+def edge_bp(
+    price_bp: np.ndarray, anchor_bp: np.ndarray, lots: np.ndarray, marked: np.ndarray
+) -> np.ndarray:
+    """What a unit filled is worth at its mark, 0 where nothing is; last two are of `filled`."""
+    x = price_bp + anchor_bp[:, None, None]
+    mark = marked / np.where(lots > 0, lots, 1.0)
+    return np.where(lots > 0, SIGN[None, :, None] * (x - mark), 0.0)
+
+
 def outcomes(
     said: Said,
     placed: Placed,
@@ -158,13 +174,13 @@ def outcomes(
         is_scored: probes of the part that is scored.
         group: number of the market.
     """
-    sign = np.array([-1.0, 1.0])[None, :, None]
-    x = said.price_bp + anchor_bp[:, None, None]
     lots, marked = got
     any_filled = lots > 0
-    edge = np.where(any_filled, sign * (x - marked / np.where(any_filled, lots, 1.0)), 0.0)
+    edge = edge_bp(said.price_bp, anchor_bp, lots, marked)
+    sign = SIGN[None, :, None]
+    x = said.price_bp + anchor_bp[:, None, None]
     share = lots / np.maximum(placed.lots, 1)
-    p = np.minimum(said.fill + said.sniped, 1.0)
+    p = 1 - (1 - said.fill) * (1 - said.sniped)
     some = np.maximum(said.fill + said.sniped, np.finfo(float).tiny)
     edge_said = (said.fill * (said.edge_bp - said.gm_bp) - said.option_bp) / some
     charged = said.paid_bp + said.feared_bp * said.fill / some

@@ -28,17 +28,26 @@ def intensity(
 
 def expected(
     rate: Float[Array, "*#s"],
-    calm_rate: Float[Array, "*#s"],
+    base: Float[Array, "*#s"],
+    branching: Float[Array, ""],
     beta: Float[Array, ""],
+    after_s: Float[Array, ""],
     dt_s: Float[Array, ""],
 ) -> Float[Array, "*s"]:
-    """`E` such that nobody comes within `dt_s` with probability `exp(-E)`.
+    """`E` such that nobody comes within `dt_s`, counted from `after_s`, with chance `exp(-E)`.
 
-    The integral of the intensity as it falls from `rate` now to `calm_rate`, that of a market where
-    nobody has come for long. It is less than the mean number of arrivals, since those who come draw
-    others: Hawkes (1971); Daley & Vere-Jones (2003), 7.2.
+        r(after) = base + (rate - base) exp(-beta (1 - n) after)
+        E = calm dt + (r(after) - calm) (1 - exp(-beta dt)) / beta,   calm = (1 - n) base
+
+    Until then people come and draw others, so the mean intensity goes back to `base` at
+    `beta (1 - n)`. From then on it is the integral of the intensity given that nobody comes, which
+    falls to that of a market where nobody has come for long. It is less than the mean number of
+    arrivals. Source: Hawkes (1971); Daley & Vere-Jones (2003), 7.2; with the mean intensity in
+    place of its distribution at `after_s`.
     """
-    return calm_rate * dt_s - (rate - calm_rate) / beta * jnp.expm1(-beta * dt_s)
+    met = base + (rate - base) * jnp.exp(-beta * (1 - branching) * after_s)
+    calm = (1 - branching) * base
+    return calm * dt_s - (met - calm) / beta * jnp.expm1(-beta * dt_s)
 
 
 def compensator(

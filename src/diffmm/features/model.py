@@ -81,12 +81,12 @@ class Params(eqx.Module):
     depth_reach: Float[Array, ""] = param(POSITIVE, 3.0, unit="s^0.5", trainable=False)
     flow_decay_s: Float[Array, ""] = param(POSITIVE, 0.5, unit="s")
     depth_memory_s: Float[Array, ""] = param(POSITIVE, 60.0, unit="s")
-    rate_memory_s: Float[Array, ""] = param(POSITIVE, 300.0, unit="s")
+    rate_memory_s: Float[Array, ""] = param(POSITIVE, 150.0, unit="s")
     prior_trades: Float[Array, ""] = param(POSITIVE, 2.0)
     prior_exposure_s: Float[Array, ""] = param(POSITIVE, 10.0, unit="s")
     prior_trade_share: Float[Array, ""] = param(POSITIVE, 0.1)
-    branching: Float[Array, ""] = param(UNIT, 0.5)
-    kernel_decay: Float[Array, ""] = param(POSITIVE, 1.0, unit="1/s")
+    branching: Float[Array, ""] = param(UNIT, 0.36)
+    kernel_decay: Float[Array, ""] = param(POSITIVE, 0.28, unit="1/s")
     sample_s: Float[Array, ""] = param(POSITIVE, 1.0, unit="s", trainable=False)
     variance_scale_s: Float[Array, ""] = param(POSITIVE, 2.5, unit="s", trainable=False)
     variance_memory_s: Float[Array, ""] = param(POSITIVE, 120.0, unit="s")
@@ -155,7 +155,8 @@ class Features(eqx.Module):
     - `sigma_bp`: volatility of the mid in bp per sqrt(s), on the scale of seconds.
     - `move_rate`: changes of the mid per second, from the share of samples that found another mid.
     - `arrival_rate`: takers per second on each side now.
-    - `calm_rate`: where nobody has come for long; the former falls to it at `arrival_decay`.
+    - `base_rate`: of the last minutes.
+    - `branching`, `arrival_decay`: how many each taker draws, and how fast that passes, 1/s.
     - `trade_usd`: mean notional that a taker takes.
     - `volume_usd_s`: traded notional per second.
     - `is_flowing`: whether the feed has spoken all the time since the last row.
@@ -177,7 +178,8 @@ class Features(eqx.Module):
     sigma_bp: Float[Array, ""]
     move_rate: Float[Array, ""]
     arrival_rate: Float[Array, "side"]
-    calm_rate: Float[Array, "side"]
+    base_rate: Float[Array, "side"]
+    branching: Float[Array, ""]
     arrival_decay: Float[Array, ""]
     trade_usd: Float[Array, ""]
     volume_usd_s: Float[Array, ""]
@@ -526,7 +528,8 @@ def _features(params: Params, state: State, event: Event, at: Touch) -> Features
         sigma_bp=sigma,
         move_rate=moves[0] / (moves[1] * params.sample_s),
         arrival_rate=rate,
-        calm_rate=(1 - params.branching) * base,
+        base_rate=base,
+        branching=params.branching,
         arrival_decay=params.kernel_decay,
         trade_usd=trade_usd,
         volume_usd_s=trade_usd * jnp.sum(base),

@@ -8,9 +8,11 @@ For a quote at x on side s (+1 ask), n USD, quote life tau, holding horizon T:
 `P_u` probability of a fill by flow that does not snipe us, `gm` what the fill says about V today,
 `opt` what public moves take before our cancel lands, `P_o` the probability that they do (a unit so
 filled pays its fee, carry and unwinding like any other), `exit` our own liquidity and unwinding. No
-term is scaled by another. Left out: that a quote is filled only once, at most `P_u P_o`, and that
-flow reaches it sooner when V moved towards it within its life, `sigma^2 tau k / (2 unit)` bp.
-Source: ours; Copeland & Galai (1983) for the option.
+term is scaled by another. Of the takers who come, the share `takers_met` meets the book that we saw
+when we decided: the market moves on before most of them come, and it moves through quotes in jumps
+of its own, which count from when the order stands. Left out: that a quote is filled only once, at
+most `P_u P_o`, and that flow reaches it sooner when V moved towards it within its life,
+`sigma^2 tau k / (2 unit)` bp. Source: ours; Copeland & Galai (1983) for the option.
 """
 
 import dataclasses
@@ -56,7 +58,9 @@ class Config:
 class Params(eqx.Module):
     cancel_latency_s: Float[Array, ""] = param(POSITIVE, 0.35, unit="s")
     wake_interval_s: Float[Array, ""] = param(POSITIVE, 0.25, unit="s")
+    order_latency_s: Float[Array, ""] = param(POSITIVE, 0.35, unit="s")
     reach: Float[Array, ""] = param(POSITIVE, 8.0)
+    takers_met: Float[Array, ""] = param(SHARE, 0.9)
     sniping: Float[Array, ""] = param(SHARE, 0.7)
     jump_rate: Float[Array, ""] = param(POSITIVE, 0.005, unit="1/s")
     jump_sigmas: Float[Array, ""] = param(POSITIVE, 3.0, unit="s^0.5")
@@ -80,7 +84,8 @@ class Surface(eqx.Module):
     - `ticks`, `price_bp`, `is_valid`: the quote.
     - `ahead_usd`: notional in front of it.
     - `fill`, `log_fill`: P_u and its logarithm.
-    - `sniped`: P_o, kappa times the chance that V has passed the quote.
+    - `sniped`: P_o, the chance that a diffusing V has passed the quote and finds it (kappa) or that
+      a jump has.
     - `edge_bp`: `s (x - E[V at t + T])`.
     - `gm_bp`, `option_bp`, `exit_bp`, `carry_bp`, `fee_bp`, `offset_bp`: costs a unit; `option_bp`
       stands outside the fill probability.
@@ -167,8 +172,15 @@ def update(
         belief_params.signal_noise * unit,
     )
     tau = params.cancel_latency_s + params.wake_interval_s
-    arrivals = hawkes.expected(seen.arrival_rate, seen.calm_rate, seen.arrival_decay, tau)
-    fill = -jnp.expm1(-2 * arrivals[:, None] * filled.likelihood)
+    arrivals = hawkes.expected(
+        seen.arrival_rate,
+        seen.base_rate,
+        seen.branching,
+        seen.arrival_decay,
+        event.age_s + params.order_latency_s,
+        tau,
+    )
+    fill = -jnp.expm1(-2 * params.takers_met * arrivals[:, None] * filled.likelihood)
     tiny, top = jnp.finfo(sigma.dtype).tiny, jnp.finfo(sigma.dtype).max
     log_fill = jnp.log(fill + tiny)
 
@@ -178,11 +190,11 @@ def update(
     sd = belief.mode_sigma_bp[:, None, None] * jnp.sqrt(life) + jnp.finfo(sigma.dtype).eps
     weight = jnp.exp(belief.log_mode)[:, None, None]
     picked = small.total(weight * option.time_average(depth[None], sd), 0)
-    jumps = option.jump_option(depth, params.jump_rate, params.jump_sigmas * sigma, life)
-    option_bp = params.sniping * (picked + jumps)
+    jumps = option.jump_option(depth, params.jump_rate, params.jump_sigmas * sigma, tau)
+    option_bp = params.sniping * picked + jumps
     passed = small.total(weight * option.time_average_chance(depth[None], sd), 0)
-    jumped = option.jump_chance(depth, params.jump_rate, params.jump_sigmas * sigma, life)
-    sniped = params.sniping * (passed + jumped)
+    jumped = option.jump_chance(depth, params.jump_rate, params.jump_sigmas * sigma, tau)
+    sniped = 1 - (1 - params.sniping * passed) * jnp.exp(-jumped)
     gamma = small.total(weight * option.gamma(depth[None], sd) * sd**2, 0) / 2
     exit_bp = params.taking * (seen.half_spread_bp + event.account.taker_fee_bp)
     carry = -sign * risk.carry_bp

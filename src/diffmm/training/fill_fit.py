@@ -4,12 +4,13 @@ A probe is filled within its life or not, and the surface says with probability
 
     P = 1 - (1 - P_u) (1 - P_o)
 
-that flow that does not snipe us, or a public move before our cancel, fills it. Decays in depth and
-queue and the share of public moves that find us (`NAMES`) are moved uphill on the mean log
-likelihood of all probes of the fitting part, coins and lives pooled; the last block of each five
-minutes is left out and only scored. What the engine saw at each probe is recorded once, since none
-of these parameters reaches it but through fills of our own, and a probe has none. Source: ours;
-`tests/training/test_fill_fit.py`.
+that flow that does not snipe us, or a public move before our cancel, fills it. The law of the
+queue, the share of takers that meet the book we saw, the share of public moves that find us, and
+how often and how far the market jumps (`NAMES`) are moved uphill on the mean log likelihood of all
+probes of the fitting part, coins and lives pooled; the last block of each five minutes is left out
+and only scored. The decay in depth stays: the queue ahead says nearly the same, and better. What
+the engine saw at each probe is recorded once, since none of these parameters reaches it but through
+fills of our own, and a probe has none. Source: ours; `tests/training/test_fill_fit.py`.
 """
 
 import dataclasses
@@ -25,16 +26,18 @@ import optax
 from diffmm.engine import chunks, graph, loop, probe_run, probing, run
 from diffmm.evaluation import forecast, probe_scores
 from diffmm.market import Tape
-from diffmm.simulation import hard_fills
+from diffmm.simulation import hard_fills, resting
 
 from .coordinates import Coordinates
 
 
 NAMES = (
-    "belief.reach.depth_decay",
     "belief.reach.queue_decay",
     "belief.reach.queue_tail",
+    "pricing.takers_met",
     "pricing.sniping",
+    "pricing.jump_rate",
+    "pricing.jump_sigmas",
 )
 
 
@@ -116,7 +119,8 @@ def sample(
     )
     nothing = np.zeros(len(known.time_s))
     filled = [probe_scores.filled(placed, one, nothing)[0] > 0 for one in hits]
-    until = known.time_s[row] + max(lives) + config.probes.slack_s
+    latency_s = float(rule.order_latency_ms) / resting.MS_PER_S
+    until = known.time_s[row] + latency_s + max(lives) + config.probes.slack_s
     in_time = (until < known.time_s[-1])[:, None, None]
     block = (known.time_s[row] // config.block_s).astype(int) % config.folds
     return Sample(
@@ -202,10 +206,15 @@ def chance(
     params: graph.Params, lives_s: Any, asked: probing.Asked, depths: int, engine: graph.Config
 ) -> Any:
     """P of every probe of one moment, `[lives, side, depths]`; to be differentiated."""
-    nothing = graph.init_deciding(params, config=engine).pricing
-    _, s = probing.surfaces(params, lives_s, nothing, asked, config=engine.pricing)
+    s = _priced(params, lives_s, asked, engine)
     ours = lambda x: x[:, :, -depths:]
-    return 1 - (1 - ours(s.fill)) * (1 - jnp.minimum(ours(s.sniped), 1.0))
+    return 1 - (1 - ours(s.fill)) * (1 - ours(s.sniped))
+
+
+def _priced(params: graph.Params, lives_s: Any, asked: probing.Asked, engine: graph.Config) -> Any:
+    """The surface of one moment, for each life."""
+    nothing = graph.init_deciding(params, config=engine).pricing
+    return probing.surfaces(params, lives_s, nothing, asked, config=engine.pricing)[1]
 
 
 def _values(params: graph.Params) -> list[float]:
