@@ -312,6 +312,8 @@ SILENT = {
     "belief.predictive.move_bias": "the same",
     "belief.predictive.move_pull": "the same",
     "features.prior_moves": "the same",
+    "risk.proximity_share": "acts only where liquidations are mapped: see tests/risk",
+    "risk.recovery_share": "the same",
 }
 
 

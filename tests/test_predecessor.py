@@ -33,7 +33,9 @@ def double_precision():
 
 def ladder(p, event, seen, told):
     """Surface and sizes of one decision, before rounding."""
-    _, budget = risk.update(p.risk, risk.State(), (event, seen, told), config=CONFIG.risk)
+    _, budget = risk.update(
+        p.risk, risk.init(p.risk, config=CONFIG.risk), (event, seen, told), config=CONFIG.risk
+    )
     given = (event, seen, told, budget, p.belief)
     _, at = pricing.update(p.pricing, pricing.State(), given, config=CONFIG.pricing)
     cold = allocation.init(p.allocation, config=CONFIG.allocation)

@@ -168,6 +168,7 @@ def update(
     )
     tau = params.cancel_latency_s + params.wake_interval_s
     arrivals = hawkes.expected(seen.arrival_rate, seen.calm_rate, seen.arrival_decay, tau)
+    arrivals = arrivals * jnp.exp(-sign[:, 0] * risk.flow_log)
     fill = -jnp.expm1(-2 * arrivals[:, None] * filled.likelihood)
     tiny, top = jnp.finfo(sigma.dtype).tiny, jnp.finfo(sigma.dtype).max
     log_fill = jnp.log(fill + tiny)
