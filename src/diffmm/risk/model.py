@@ -52,6 +52,7 @@ class Config:
 
 
 class Params(eqx.Module):
+    funding: payments.Params
     kelly_fraction: Float[Array, ""] = param(UNIT, 0.25)
     convexity: Float[Array, ""] = param(POSITIVE, 3.0)
     holding_s: Float[Array, ""] = param(POSITIVE, 60.0, unit="s")
@@ -59,7 +60,6 @@ class Params(eqx.Module):
     proximity_share: Float[Array, ""] = param(SHARE, 0.0)
     recovery_share: Float[Array, ""] = param(SHARE, 0.0)
     edge_samples: Float[Array, ""] = param(POSITIVE, 10_000.0)
-    funding: payments.Params
 
 
 class State(eqx.Module):
