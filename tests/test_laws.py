@@ -360,6 +360,12 @@ EXTREMES = {
     "no room": lambda b: bundles.replace(
         b, account__room_usd=0 * b.dt_s + 1e-3, account__gamma_limit_usd=0 * b.dt_s + 1e-9
     ),
+    "largest rates": lambda b: bundles.replace(
+        b,
+        context__funding_rate_1h=0 * b.dt_s + 0.04,
+        context__premium_rate_1h=0 * b.dt_s - 0.04,
+        context__settlement_s=0 * b.dt_s,
+    ),
     "far reference": lambda b: bundles.replace(b, reference__mid_bp=b.reference.mid_bp + 3e4),
     "far fill": lambda b: bundles.replace(
         b, fill__price_bp=b.fill.price_bp + 5e3, fill__usd=0 * b.fill.usd + 1e6

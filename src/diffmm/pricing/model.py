@@ -9,8 +9,8 @@ For a quote at x on side s (+1 ask), n USD, quote life tau, holding horizon T:
 `opt` what public moves take before our cancel lands, `P_o` the probability that they do (a unit so
 filled pays its fee, carry and unwinding like any other), `exit` our own liquidity and unwinding. No
 term is scaled by another. Left out: that a quote is filled only once, at most `P_u P_o`, and that
-flow reaches it sooner when V moved towards it within its life, `sigma^2 tau k / (2 unit)` bp. Takers
-lean around a settlement where the Governor says so; the belief's own evidence does not know that.
+flow reaches it sooner when V moved towards it within its life, `sigma^2 tau k / (2 unit)` bp.
+Takers lean around a settlement where the Governor says so; the belief's evidence is without that.
 Source: ours; Copeland & Galai (1983) for the option.
 """
 
