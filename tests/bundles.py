@@ -21,6 +21,11 @@ ACTIVE = {
     "features.thin_log": 0.5,
     "features.trend_gain": 0.03,
     "features.trend_precision": 0.2,
+    "risk.calm_correlation": 0.6,
+    "risk.edge_samples": 3.0,
+    "risk.funding.premium_share": 0.3,
+    "risk.funding.average_share": 0.2,
+    "risk.funding.flow_gain": 0.4,
     "pricing.offset_bp": 0.05,
     "pricing.reach": 8.37,
 }
@@ -106,8 +111,18 @@ def stream(**account):
     given = {"maker_fee_bp": -0.1, "taker_fee_bp": 0.2, "wealth_usd": 500.0} | account
     ones = np.ones(ROWS, dtype)
     batch = replace(batch, **{f"account__{name}": x * ones for name, x in given.items()})
-    limit = np.where(np.arange(ROWS) % 2, 0.2, 2e-4)
-    return replace(batch, account__gamma_limit_usd=limit)
+    at = np.arange(ROWS)
+    limit = np.where(at % 2, 0.2, 2e-4)
+    # A settlement is due in the middle, and the rates move.
+    left = np.where(at < ROWS // 2, 9.0 * (ROWS // 2 - at), 3600.0 - 8.0 * (at - ROWS // 2))
+    rate = batch.context.funding_rate_1h
+    return replace(
+        batch,
+        account__gamma_limit_usd=limit,
+        context__settlement_s=left,
+        context__funding_rate_1h=rate * (1 + 0.5 * np.sin(at)),
+        context__premium_rate_1h=rate * (2 + np.cos(at)),
+    )
 
 
 def trace(p=None, batch=None):
@@ -119,15 +134,17 @@ def trace(p=None, batch=None):
 def surface_objective(p, batch):
     """A smooth function of the surface alone; the allocation does not run."""
 
-    def row(state, event):
+    def row(states, event):
+        state, told = states
         state, seen = graph.observe(p, state, event, config=CONFIG)
         f, b = seen.features, seen.belief
-        _, budget = risk.update(p.risk, risk.State(), (event, f, b), config=CONFIG.risk)
+        told, budget = risk.update(p.risk, told, (event, f, b), config=CONFIG.risk)
         given = (event, f, b, budget, p.belief)
         _, at = pricing.update(p.pricing, pricing.State(), given, config=CONFIG.pricing)
-        return state, jnp.sum(jnp.tanh(jnp.where(at.is_valid, at.epnl_usd, 0.0)))
+        return (state, told), jnp.sum(jnp.tanh(jnp.where(at.is_valid, at.epnl_usd, 0.0)))
 
-    return jnp.sum(jax.lax.scan(row, init(p)[0], batch)[1])
+    observing, deciding = init(p)
+    return jnp.sum(jax.lax.scan(row, (observing, deciding.risk), batch)[1])
 
 
 def size_objective(p, batch):

@@ -64,6 +64,7 @@ def stream(n=50, seed=0, levels=LEVELS, slots=SLOTS, dtype=np.float32, wake_ever
         },
         "context": {
             "funding_rate_1h": f(1.25e-5 * ones),
+            "premium_rate_1h": f(1.25e-5 * ones),
             "open_interest_usd": f(1e8 * ones),
             "mark_bp": f(mid),
             "settlement_s": f(1800 * ones),
@@ -157,6 +158,7 @@ def _mirrored(events):
                     **vars(events.context),
                     "mark_bp": -events.context.mark_bp,
                     "funding_rate_1h": -events.context.funding_rate_1h,
+                    "premium_rate_1h": -events.context.premium_rate_1h,
                 }
             ),
             "fill": neg_price(swap(events.fill)),

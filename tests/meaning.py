@@ -31,6 +31,7 @@ NAMED = {
     "move_rate": (0, 0, -1),
     "drift_rate": (0, 0, -1),
     "funding_rate_1h": (1, 0, -1),
+    "premium_rate_1h": (1, 0, -1),
     "volume_usd_s": (0, 1, -1),
 }
 SUFFIXES = {"_bp2": (2, 0, 0), "_bp": (1, 0, 0), "_usd": (0, 1, 0), "_s": (0, 0, 1)}
@@ -44,7 +45,7 @@ DECLARED = {
 """Units as `param` declares them; powers as `s^0.5`, inverses as `1/s^0.5`."""
 ODD = {
     "features": {"mid_bp", "index_bp", "fair_bp"},
-    "risk": {"position_usd", "carry_bp"},
+    "risk": {"position_usd", "carry_bp", "target_usd", "flow_log"},
     "pricing": {"ticks", "price_bp"},
     "execution": {"ticks"},
 }

@@ -312,6 +312,8 @@ SILENT = {
     "belief.predictive.move_bias": "the same",
     "belief.predictive.move_pull": "the same",
     "features.prior_moves": "the same",
+    "risk.proximity_share": "acts only where liquidations are mapped: see tests/risk",
+    "risk.recovery_share": "the same",
 }
 
 
@@ -357,6 +359,12 @@ EXTREMES = {
     ),
     "no room": lambda b: bundles.replace(
         b, account__room_usd=0 * b.dt_s + 1e-3, account__gamma_limit_usd=0 * b.dt_s + 1e-9
+    ),
+    "largest rates": lambda b: bundles.replace(
+        b,
+        context__funding_rate_1h=0 * b.dt_s + 0.04,
+        context__premium_rate_1h=0 * b.dt_s - 0.04,
+        context__settlement_s=0 * b.dt_s,
     ),
     "far reference": lambda b: bundles.replace(b, reference__mid_bp=b.reference.mid_bp + 3e4),
     "far fill": lambda b: bundles.replace(

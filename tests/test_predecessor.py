@@ -33,7 +33,9 @@ def double_precision():
 
 def ladder(p, event, seen, told):
     """Surface and sizes of one decision, before rounding."""
-    _, budget = risk.update(p.risk, risk.State(), (event, seen, told), config=CONFIG.risk)
+    _, budget = risk.update(
+        p.risk, risk.init(p.risk, config=CONFIG.risk), (event, seen, told), config=CONFIG.risk
+    )
     given = (event, seen, told, budget, p.belief)
     _, at = pricing.update(p.pricing, pricing.State(), given, config=CONFIG.pricing)
     cold = allocation.init(p.allocation, config=CONFIG.allocation)
@@ -141,7 +143,8 @@ def net(*terms):
         event = bundles.replace(event, account__maker_fee_bp=changes["maker_fee_bp"])
     if "funding" in changes:
         event = bundles.replace(event, context__funding_rate_1h=changes["funding"])
-    p = bundles.params(jnp.float64, **leaves)
+    # So is how many takers a settlement brings.
+    p = bundles.params(jnp.float64, risk__funding__flow_gain=0.0, **leaves)
     return np.asarray(compiled()[0](p, event, seen, told)[0].net_bp)
 
 

@@ -56,7 +56,12 @@ def test_a_probe_has_the_terms_of_an_order_of_ours_at_its_price():
     )
     event = dataclasses.replace(last, orders=ours)
     inputs = event, seen.features, seen.belief
-    budget = risk.update(params.risk, risk.State(), inputs, config=config.engine.risk)[1]
+    budget = risk.update(
+        params.risk,
+        risk.init(params.risk, config=config.engine.risk),
+        inputs,
+        config=config.engine.risk,
+    )[1]
     longer = dataclasses.replace(
         params.pricing, wake_interval_s=LIVES_S[1] - params.pricing.cancel_latency_s
     )

@@ -315,6 +315,25 @@ def test_without_a_reference_or_a_context_their_rows_say_that_there_is_none():
     assert not np.asarray(event.context.is_valid).any()
 
 
+def test_every_row_after_a_context_carries_the_clock_of_the_settlement():
+    coder, hour_s = encoder(), 3600
+    left = hour_s - START // NS % hour_s
+    event = feed(coder, (0, book(0)), (1000, ContextMessage("BTC", 1e-5, 10.0, MID)))
+    np.testing.assert_allclose(np.asarray(event.context.settlement_s)[[0, -1]], [0, left - 1])
+    event = feed(coder, (1100, touch(1100)), (1200, touch(1200, bid=(-2, 10))))
+    np.testing.assert_allclose(event.context.settlement_s, [left - 1.1, left - 1.2], atol=1e-3)
+    due_ms = 1000 * left
+    event = feed(coder, (due_ms, touch(due_ms)), (due_ms + 250, touch(due_ms + 250)))
+    clock = np.asarray(event.context.settlement_s)[-2:]
+    np.testing.assert_allclose(clock, [hour_s, hour_s - 0.25], atol=1e-3)
+
+
+def test_the_rate_of_the_newest_premium_is_the_forecast_where_no_premium_is_told():
+    for premium, expected in ((None, 1e-5), (0.0, 0.0), (-3e-4, -3e-4)):
+        event = feed(encoder(), (0, book(0)), (5, ContextMessage("BTC", 1e-5, 9.0, MID, premium)))
+        np.testing.assert_allclose(event.context.premium_rate_1h[-1], expected, rtol=1e-6)
+
+
 def test_frames_of_another_coin_and_notices_make_no_row():
     coder = encoder()
     feed(coder, (0, book(0)))

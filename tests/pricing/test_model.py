@@ -79,7 +79,9 @@ def price(**values):
     batch, t = bundles.stream(), bundles.standard(True)
     p = bundles.params(jnp.float64, **values)
     event, seen, told = (events.row(x, i) for x in (batch, t.features, t.belief))
-    budget = risk.update(p.risk, risk.State(), (event, seen, told), config=CONFIG.risk)[1]
+    budget = risk.update(
+        p.risk, risk.init(p.risk, config=CONFIG.risk), (event, seen, told), config=CONFIG.risk
+    )[1]
     given = (event, seen, told, budget, p.belief)
     return pricing.update(p.pricing, pricing.State(), given, config=CONFIG.pricing)[1]
 
@@ -114,7 +116,9 @@ def test_the_adverse_selection_of_the_surface_is_the_move_that_the_fill_then_mak
     _, seen = features.update(p.features, state[0].features, event, config=CONFIG.features)
     look = lambda e: belief.update(p.belief, held, (e, seen), config=CONFIG.belief)[1]
     before = look(event)
-    budget = risk.update(p.risk, risk.State(), (event, seen, before), config=CONFIG.risk)[1]
+    budget = risk.update(
+        p.risk, risk.init(p.risk, config=CONFIG.risk), (event, seen, before), config=CONFIG.risk
+    )[1]
     given = (event, seen, before, budget, p.belief)
     at = pricing.update(p.pricing, pricing.State(), given, config=CONFIG.pricing)[1]
     for side, sign in ((0, -1.0), (1, 1.0)):

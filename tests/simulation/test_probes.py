@@ -121,6 +121,8 @@ def truth(world):
         holding_s=f(TERMS.holding_s),
         carry_bp=f(1e4 * world.funding.rate_1h * TERMS.holding_s / probes.HOUR_S),
         kelly_usd=f(1e4),
+        target_usd=f(0.0),
+        flow_log=f(0.0),
     )
     return params, (event(world), seen, known, budget, beliefs)
 

@@ -15,7 +15,8 @@ from diffmm.market.messages import (
     TouchMessage,
     TradesMessage,
 )
-from diffmm.venues.hyperliquid.codec import Codec, subscriptions
+from diffmm.venues.hyperliquid.codec import Codec, hourly_rate, subscriptions
+from diffmm.venues.local import house
 from diffmm.venues.tape_io import read_lines, split, universe
 
 
@@ -76,6 +77,24 @@ def test_context_keeps_rates_as_the_venue_says_them(codec):
     assert absent == [ContextMessage("BTC", 0.0, 0.0, None)]
 
 
+def test_a_premium_is_told_as_the_hourly_rate_that_it_would_give(codec):
+    """1 % less the clamp over 8 is the venue's own example; near the interest it is flat."""
+    cases = {"0.01": 0.0011875, "0": 1.25e-5, "0.0006": 1.25e-5, "-0.0004": 1.25e-5, "9": 0.04}
+    for premium, expected in cases.items():
+        data = {"coin": "BTC", "ctx": {"funding": "0.0003", "premium": premium}}
+        (told,) = codec.decode(frame("activeAssetCtx", data))
+        assert told.premium_rate_1h == pytest.approx(expected, rel=1e-12)
+        assert told.funding_rate_1h == 3e-4
+    (none,) = codec.decode(frame("activeAssetCtx", {"coin": "BTC", "ctx": {"premium": None}}))
+    assert none.premium_rate_1h is None
+
+
+@pytest.mark.parametrize("premium", [-0.02, -5e-4, 0.0, 1e-4, 7e-4, 0.03, 1.0])
+def test_the_rule_is_the_embedded_venue_s_own_in_exact_integers(premium):
+    exact = house.hourly_rate(round(premium * house.RATE), 1) / house.RATE
+    assert hourly_rate(premium) == pytest.approx(exact, abs=1.01 / house.RATE)
+
+
 def bbo(*levels):
     return frame("bbo", {"coin": "BTC", "time": 7, "bbo": levels})
 
@@ -101,6 +120,7 @@ BAD = {
     "a NaN open interest": frame("activeAssetCtx", {"coin": "BTC", "ctx": {"openInterest": "NaN"}}),
     "a mark that is no number": frame("activeAssetCtx", {"coin": "BTC", "ctx": {"markPx": "x"}}),
     "an infinite mark": frame("activeAssetCtx", {"coin": "BTC", "ctx": {"markPx": "inf"}}),
+    "a NaN premium": frame("activeAssetCtx", {"coin": "BTC", "ctx": {"premium": "NaN"}}),
     "text": "hello",
     "half a frame": '{"channel":"bbo","data":{"coin":"BT',
     "no channel": '{"data":1}',

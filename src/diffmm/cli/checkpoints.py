@@ -60,7 +60,7 @@ def find(checkpoint: str | None) -> Found:
 
 
 def for_market(checkpoint: str | None, *, is_generated: bool) -> str | None:
-    """The checkpoint asked for, else that of the worlds in a generated market where there is one."""
+    """The checkpoint asked for, else in a generated market that of the worlds, where it is."""
     if checkpoint is None and is_generated and WORLDS.exists():
         return str(WORLDS)
     return checkpoint

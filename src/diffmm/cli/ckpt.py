@@ -17,9 +17,13 @@ ACTIONS = {
     "show": "print every leaf with its unit",
     "verify": "check every byte, the leaves and their domains",
     "ls": "what is under checkpoints/, and what is promoted",
+    "extend": "one from before some leaves were declared, with their declared values",
     "promote": "after its gate, let it trade by a name",
     "export": "with the live step's programs beside it",
 }
+
+
+WRITES = ("extend", "export")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--set", action="append", default=[], metavar="P=V", help="init: one leaf otherwise")
     add("--to", metavar="NAME", help="promote: the name it is started by; default the folder's")
     add("--against", metavar="DIR|NAME", help="promote: compared with; default checkpoints/worlds")
-    add("-o", "--out", metavar="DIR", help="export: a folder that does not exist yet")
+    add("-o", "--out", metavar="DIR", help="export, extend: a folder that does not exist yet")
     add("--json", action="store_true", help="promote, export, ls: one object on one line of stdout")
 
 
@@ -42,7 +46,7 @@ def main(args: argparse.Namespace) -> int:
 
     if args.action == "ls":
         return _ls(args)
-    if args.path is None or (args.action == "export" and args.out is None):
+    if args.path is None or (args.action in WRITES and args.out is None):
         what = "PATH" if args.path is None else "-o DIR"
         say("error", f"ckpt {args.action} needs {what}")
         return USAGE
@@ -50,6 +54,7 @@ def main(args: argparse.Namespace) -> int:
         "init": _init,
         "show": _show,
         "verify": _verify,
+        "extend": _extend,
         "promote": _promote,
         "export": _export,
     }[args.action]
@@ -108,6 +113,19 @@ def _show(args: argparse.Namespace) -> int:
     pairs = zip(declarations(params), jax.tree.leaves(params), strict=True)
     leaves = {n: {"value": np.asarray(x).tolist(), "unit": d["unit"]} for (n, d), x in pairs}
     sys.stdout.write(json.dumps({"provenance": provenance, "leaves": leaves}) + "\n")
+    return OK
+
+
+def _extend(args: argparse.Namespace) -> int:
+    from diffmm.core import defaults
+    from diffmm.engine import graph
+    from diffmm.training import extend, save
+
+    params, provenance = extend(pathlib.Path(args.path), defaults(graph.Params))
+    save(pathlib.Path(args.out), params, provenance)
+    say(
+        "extended", f" {args.path} to {args.out}: {', '.join(provenance['extended'][-1]['leaves'])}"
+    )
     return OK
 
 

@@ -246,7 +246,9 @@ def _decide(
     """Evaluate the quotes; what was sent before stands from now on."""
     f, b, engine = seen.features, seen.belief, config.engine
     told = dataclasses.replace(told, orders=_orders(told, state.sent))
-    _, budget = risk.update(params.risk, state.deciding.risk, (told, f, b), config=engine.risk)
+    r_state, budget = risk.update(
+        params.risk, state.deciding.risk, (told, f, b), config=engine.risk
+    )
     _, surface = pricing.update(
         params.pricing,
         state.deciding.pricing,
@@ -260,7 +262,7 @@ def _decide(
         config=engine.allocation,
     )
     new = soft.replace(surface, sizes, state.sent, b.mean[belief.V], replace_temperature)
-    deciding = dataclasses.replace(state.deciding, allocation=a_state)
+    deciding = dataclasses.replace(state.deciding, risk=r_state, allocation=a_state)
     return dataclasses.replace(state, deciding=deciding, standing=state.sent, sent=new)
 
 

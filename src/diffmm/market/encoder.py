@@ -21,7 +21,7 @@ from .standing import Standing
 
 BP = 1e4
 NS = 1_000_000_000
-HOUR_MS = 3_600_000
+HOUR_NS = 3_600_000_000_000
 MONEY = 10**8
 """Units of money in one USD."""
 
@@ -294,13 +294,13 @@ class Encoder:
     def _context(self, message: ContextMessage, now: int) -> list[np.ndarray]:
         if not self.anchor:
             return []
-        left_s = (HOUR_MS - now // 1_000_000 % HOUR_MS) / 1000
+        premium = message.premium_rate_1h
         lot = float(self.row.rules.lot_usd)
         values = {
             "funding_rate_1h": message.funding_rate_1h,
+            "premium_rate_1h": message.funding_rate_1h if premium is None else premium,
             "open_interest_usd": message.open_interest * lot * 10**self.instrument.size_decimals,
             "mark_bp": self._bp(message.mark) if message.mark else 0.0,
-            "settlement_s": left_s,
             "is_valid": 1,
         }
         self._write(self.row.context, values)
@@ -350,6 +350,8 @@ class Encoder:
         if row.reference.is_valid:
             row.reference.age_s[...] = age_ns / NS
             row.reference.is_valid[...] = age_ns < config.stale_reference_ns
+        if row.context.is_valid:
+            row.context.settlement_s[...] = (HOUR_NS - now % HOUR_NS) / NS
         self._rows_since_wake += 1
         wake = woke or self._rows_since_wake >= config.frame_rows
         wake = wake or now - self._wake_ns >= config.timer_ns

@@ -70,9 +70,18 @@ class Reference(eqx.Module):
 
 
 class Context(eqx.Module):
-    """Venue context: forecast hourly funding rate (fraction), open interest, settlement clock."""
+    """Venue context: hourly funding rates (fractions), open interest, settlement clock.
+
+    **Attributes:**
+
+    - `funding_rate_1h`: the venue's forecast of the rate of the coming settlement.
+    - `premium_rate_1h`: what the newest premium alone would give by the venue's rule; the forecast
+      itself where no premium is told, so that it says nothing more.
+    - `settlement_s`: time to the settlement at this row.
+    """
 
     funding_rate_1h: Float[Array, ""]
+    premium_rate_1h: Float[Array, ""]
     open_interest_usd: Float[Array, ""]
     mark_bp: Float[Array, ""]
     settlement_s: Float[Array, ""]

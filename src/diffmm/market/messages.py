@@ -52,12 +52,16 @@ class TradesMessage:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ContextMessage:
-    """Funding, open interest and mark; rates are the venue's decimals, no money is computed."""
+    """Funding, open interest and mark; rates are the venue's decimals, no money is computed.
+
+    `premium_rate_1h` is what the newest premium alone would give for an hour, none where untold.
+    """
 
     coin: str
     funding_rate_1h: float
     open_interest: float
     mark: int | None
+    premium_rate_1h: float | None = None
 
 
 class NoticeKind(enum.Enum):

@@ -58,7 +58,7 @@ class Layout:
             book=Book(of(i, row), of(f, row), of(f, row), of(f, row), of(b, row)),
             trade=Trade(scalar(i), scalar(f), scalar(f), scalar(f)),
             reference=Reference(scalar(f), scalar(f), scalar(f), scalar(b)),
-            context=Context(scalar(f), scalar(f), scalar(f), scalar(f), scalar(b)),
+            context=Context(*[scalar(f)] * 5, is_valid=scalar(b)),
             fill=Fill(np.zeros(2, f), np.zeros(2, f), np.zeros(2, f)),
             orders=Orders(*(of(k, slot) for k in (i, f, f, f, f, b, b))),
             account=Account(*(scalar(f) for _ in range(6))),

@@ -12,7 +12,8 @@ term is scaled by another. Of the takers who come, the share `takers_met` meets 
 when we decided: the market moves on before most of them come, and it moves through quotes in jumps
 of its own, which count from when the order stands. Left out: that a quote is filled only once, at
 most `P_u P_o`, and that flow reaches it sooner when V moved towards it within its life,
-`sigma^2 tau k / (2 unit)` bp. Source: ours; Copeland & Galai (1983) for the option.
+`sigma^2 tau k / (2 unit)` bp. Takers lean around a settlement where the Governor says so; the
+belief's evidence is without that. Source: ours; Copeland & Galai (1983) for the option.
 """
 
 import dataclasses
@@ -180,6 +181,7 @@ def update(
         event.age_s + params.order_latency_s,
         tau,
     )
+    arrivals = arrivals * jnp.exp(-sign[:, 0] * risk.flow_log)
     fill = -jnp.expm1(-2 * params.takers_met * arrivals[:, None] * filled.likelihood)
     tiny, top = jnp.finfo(sigma.dtype).tiny, jnp.finfo(sigma.dtype).max
     log_fill = jnp.log(fill + tiny)

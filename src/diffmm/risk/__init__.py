@@ -1,14 +1,16 @@
 """The Governor of the RFC: what inventory costs, what holding it pays, how much may be held."""
 
-from . import kelly as kelly
+from . import funding as funding, kelly as kelly
 from .model import (
     build as build,
     Config as Config,
+    correlation as correlation,
     cost_usd as cost_usd,
     init as init,
     marginal_cost as marginal_cost,
     Params as Params,
     RiskBudget as RiskBudget,
     State as State,
+    target as target,
     update as update,
 )

@@ -5,6 +5,7 @@ and a fraction `c` of it grows at `c (2 - c) g*`. Source: Kelly (1956), Merton (
 shrink ours.
 """
 
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from diffmm.core import small
@@ -14,6 +15,14 @@ def fractions(mean: Float[Array, " n"], cov: Float[Array, "n n"]) -> Float[Array
     """`Sigma^-1 mu`, fractions of wealth, for up to four bets."""
     factor = small.cholesky(cov)
     return small.solve_upper(factor, small.solve_lower(factor, mean))
+
+
+def bets(correlation: Float[Array, ""]) -> Float[Array, ""]:
+    """How many of two equal bets there are: two when they are apart, one when they are the same.
+
+    `1' Sigma^-1 1 sigma^2 = 2 / (1 + rho)`, the total size over that of one alone.
+    """
+    return 2 / jnp.maximum(1 + correlation, jnp.finfo(correlation.dtype).eps)
 
 
 def growth(

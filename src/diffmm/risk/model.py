@@ -4,7 +4,22 @@
     C(q) = 1e-8 x 1/2 gamma(q) sigma^2 T q^2                 USD, sigma in bp per sqrt(s)
 
 Quotes feel the marginal cost `C'(q) = 1e-8 gamma_0 sigma^2 T q (1 + 2 beta (q / q_max)^2)`.
-Source: log wealth to second order; convex gamma(q), ours.
+
+The target inventory q* is where the same quadratic is best, `1e4 C'(q*) = E[V(t + T)] - V - carry`.
+It is read off and reported: quotes feel the drift in their edge, the carry as a term and C about 0,
+so that C about q* would charge both twice.
+
+The Kelly ceiling is that of two fills of the ladder, whichever sides or levels, whose PnL is
+correlated by
+
+    rho = crisis + (1 - crisis) calm_correlation,   then   rho - beyond (1 + rho)
+
+with the crisis' probability, in which all fills are one bet, raised by `proximity_share` of the
+proximity of liquidations, and `beyond` the `recovery_share` of a cascade's exhaustion, when the
+quotes behind it earn what those before it lose. As shipped both shares are 0 and all fills are one
+bet: no recording has told otherwise. The mean edge is known from `edge_samples` horizons only,
+which shrinks the ceiling. Correlation and shrink enter here and nowhere else.
+Source: log wealth to second order; convex gamma(q), mixture of correlations, ours (tests/risk).
 """
 
 import dataclasses
@@ -14,18 +29,16 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from diffmm.belief import Belief
-from diffmm.core import param, POSITIVE, Stage, UNIT
+from diffmm.belief import Belief, V
+from diffmm.core import param, POSITIVE, SHARE, Stage, UNIT
 from diffmm.features import Features
 from diffmm.market import Event
 
-from . import kelly
+from . import funding as payments, kelly
 
 
 BP = 1e4
 """Basis points in one."""
-HOUR_S = 3600
-"""Seconds of the funding interval."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,13 +52,20 @@ class Config:
 
 
 class Params(eqx.Module):
+    funding: payments.Params
     kelly_fraction: Float[Array, ""] = param(UNIT, 0.25)
     convexity: Float[Array, ""] = param(POSITIVE, 3.0)
     holding_s: Float[Array, ""] = param(POSITIVE, 60.0, unit="s")
+    calm_correlation: Float[Array, ""] = param(SHARE, 1.0)
+    proximity_share: Float[Array, ""] = param(SHARE, 0.0)
+    recovery_share: Float[Array, ""] = param(SHARE, 0.0)
+    edge_samples: Float[Array, ""] = param(POSITIVE, 10_000.0)
 
 
 class State(eqx.Module):
-    """Nothing is remembered."""
+    """What is remembered of the funding rate."""
+
+    funding: payments.State
 
 
 class RiskBudget(eqx.Module):
@@ -59,8 +79,11 @@ class RiskBudget(eqx.Module):
     - `room_usd`: q_max.
     - `variance_bp2`: sigma^2 T over the holding horizon.
     - `holding_s`: T.
-    - `carry_bp`: what a long position pays over T; negative is received.
+    - `carry_bp`: what a long position is expected to pay over T; negative is received.
     - `kelly_usd`: S*, ceiling of |q| after any fills.
+    - `target_usd`: the inventory at which drift, carry and C' balance, within room and ceiling.
+    - `flow_log`: change of the logarithm of the rate of sellers around a settlement, minus it of
+      buyers.
     """
 
     position_usd: Float[Array, ""]
@@ -71,6 +94,8 @@ class RiskBudget(eqx.Module):
     holding_s: Float[Array, ""]
     carry_bp: Float[Array, ""]
     kelly_usd: Float[Array, ""]
+    target_usd: Float[Array, ""]
+    flow_log: Float[Array, ""]
 
 
 def cost_usd(risk: RiskBudget, q: Float[Array, "*s"]) -> Float[Array, "*s"]:
@@ -85,10 +110,41 @@ def marginal_cost(risk: RiskBudget, q: Float[Array, "*s"]) -> Float[Array, "*s"]
     return risk.gamma0 * (1 + 2 * risk.convexity * used) * risk.variance_bp2 * q / BP**2
 
 
+def target(
+    net_bp: Float[Array, "*s"],
+    gamma0: Float[Array, ""],
+    convexity: Float[Array, ""],
+    room_usd: Float[Array, ""],
+    variance_bp2: Float[Array, ""],
+) -> Float[Array, "*s"]:
+    """Inventory in the room at which the marginal cost is `net_bp`, what holding earns.
+
+    The cubic `y + 2 beta y^3 = x` of `y = q / q_max` has one root, by hyperbolic sines.
+    """
+    most = 1 + 2 * convexity
+    scale = gamma0 * variance_bp2 * room_usd / BP
+    is_risky = scale > 0
+    bounded = jnp.clip(net_bp / jnp.where(is_risky, scale, 1.0), -most, most)
+    x = jnp.where(is_risky, bounded, most * jnp.sign(net_bp))
+    bend = jnp.sqrt(6 * convexity)
+    return room_usd * 2 / bend * jnp.sinh(jnp.arcsinh(1.5 * bend * x) / 3)
+
+
+def correlation(params: Params, seen: Features, belief: Belief) -> Float[Array, ""]:
+    """Correlation, rho, of two fills of the ladder; the last mode is the crisis."""
+    crisis = jnp.exp(belief.log_mode[-1])
+    if seen.frontier is None:
+        return crisis + (1 - crisis) * params.calm_correlation
+    either = lambda x: 1 - (1 - x[0]) * (1 - x[1])
+    crisis = crisis + (1 - crisis) * params.proximity_share * either(seen.frontier.proximity)
+    rho = crisis + (1 - crisis) * params.calm_correlation
+    return rho - params.recovery_share * either(seen.frontier.exhaustion) * (1 + rho)
+
+
 def init(params: Params, *, config: Config) -> State:
-    """Nothing is remembered."""
-    del params, config
-    return State()
+    """Nothing was told."""
+    del config
+    return State(payments.init(params.funding))
 
 
 def update(
@@ -99,19 +155,29 @@ def update(
     event, seen, belief = inputs
     account = event.account
     variance = belief.sigma_bp**2 * params.holding_s
-    rate = jnp.where(event.context.is_valid, event.context.funding_rate_1h, 0.0)
+    gamma0 = 1 / (params.kelly_fraction * account.wealth_usd)
+    left_s = event.context.settlement_s
+    told, rate = payments.update(params.funding, state.funding, event.context)
+    carry = payments.carry_bp(params.funding, rate, left_s, params.holding_s)
     # The most that a maker can earn on a unit of inventory here is the half spread.
     edge = jnp.reshape(seen.half_spread_bp + event.rules.tick_bp / 2, (1,)) / BP
     bet = kelly.fractions(edge, jnp.reshape(variance, (1, 1)) / BP**2)[0]
-    return state, RiskBudget(
+    bets = kelly.bets(correlation(params, seen, belief))
+    shrunk = kelly.shrink(bets * edge[0] * bet, jnp.ones_like(bet), params.edge_samples)
+    ceiling = params.kelly_fraction * account.wealth_usd * bets * bet * shrunk
+    earned = belief.expected_v(params.holding_s) - belief.mean[V] - carry
+    best = target(earned, gamma0, params.convexity, account.room_usd, variance)
+    return State(told), RiskBudget(
         position_usd=account.position_usd,
-        gamma0=1 / (params.kelly_fraction * account.wealth_usd),
+        gamma0=gamma0,
         convexity=params.convexity,
         room_usd=account.room_usd,
         variance_bp2=variance,
         holding_s=params.holding_s,
-        carry_bp=BP * rate * params.holding_s / HOUR_S,
-        kelly_usd=params.kelly_fraction * account.wealth_usd * bet,
+        carry_bp=carry,
+        kelly_usd=ceiling,
+        target_usd=jnp.clip(best, -ceiling, ceiling),
+        flow_log=payments.flow_log(params.funding, rate, left_s, belief.sigma_bp),
     )
 
 

@@ -3,6 +3,7 @@
 from . import fit as fit
 from .checkpoint import (
     CheckpointError as CheckpointError,
+    extend as extend,
     restore as restore,
     save as save,
 )

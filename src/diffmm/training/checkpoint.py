@@ -4,6 +4,7 @@ Orbax alone restores a flipped bit without an error and casts dtypes silently, s
 is checked before it reads, and shapes, dtypes and domains after.
 """
 
+import hashlib
 import json
 import pathlib
 from typing import Any, TypeVar
@@ -64,6 +65,33 @@ def restore(path: pathlib.Path, target: T) -> tuple[T, dict[str, Any]]:
     return params, provenance
 
 
+def extend(path: pathlib.Path, target: T) -> tuple[T, dict[str, Any]]:
+    """The same of a checkpoint from before some leaves were declared: those are the target's own.
+
+    The provenance says so: `extended` lists, a round each, the leaves that were added and the
+    SHA-256 of the manifest they were added to. What it says of a fit holds of the other leaves.
+
+    Args:
+        path: a folder written by `save`.
+        target: the tree to fill; its values are kept where the checkpoint has none.
+
+    Raises:
+        CheckpointError: as `restore`, and where no leaf is missing.
+    """
+    path, named = pathlib.Path(path).resolve(), _named(target)
+    manifest, digest = _manifest(path)
+    known = manifest["leaves"]
+    saved, provenance = read(path, {name: x for name, x in named.items() if name in known})
+    added = [name for name in named if name not in known]
+    if not added:
+        raise CheckpointError(f"{path.name} has every leaf already; use it as it is")
+    params = jax.tree.unflatten(jax.tree.structure(target), list((named | saved).values()))
+    if outside := violations(params):
+        raise CheckpointError("; ".join(outside))
+    now = {"leaves": added, "manifest_sha256": digest}
+    return params, provenance | {"extended": [*provenance.get("extended", []), now]}
+
+
 def write(
     path: pathlib.Path,
     named: dict[str, Any],
@@ -106,11 +134,8 @@ def read(path: pathlib.Path, named: dict[str, Any]) -> tuple[dict[str, Any], dic
         CheckpointError: for a missing or changed file, other names, another shape or dtype.
     """
     path = pathlib.Path(path).resolve()
-    try:
-        manifest = json.loads((path / MANIFEST).read_text())
-        leaves, expected = manifest["leaves"], manifest["sha256"]
-    except (OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{path.name} has no readable {MANIFEST}: {error}") from error
+    manifest, _ = _manifest(path)
+    leaves, expected = manifest["leaves"], manifest["sha256"]
     found = files.digests(path / ARRAYS)
     if found != expected:
         changed = sorted(k for k in {*found, *expected} if found.get(k) != expected.get(k))
@@ -130,6 +155,17 @@ def read(path: pathlib.Path, named: dict[str, Any]) -> tuple[dict[str, Any], dic
             )
     with ocp.StandardCheckpointer() as checkpointer:
         return checkpointer.restore(path / ARRAYS, named), manifest["provenance"]
+
+
+def _manifest(path: pathlib.Path) -> tuple[dict[str, Any], str]:
+    """Its content and its SHA-256."""
+    try:
+        text = (path / MANIFEST).read_bytes()
+        manifest = json.loads(text)
+        _ = manifest["leaves"], manifest["sha256"]
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{path.name} has no readable {MANIFEST}: {error}") from error
+    return manifest, hashlib.sha256(text).hexdigest()
 
 
 def _named(params: eqx.Module) -> dict[str, Any]:

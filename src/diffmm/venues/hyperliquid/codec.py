@@ -5,6 +5,7 @@ A frame that cannot be read becomes a `Notice` that says what was found; nothing
 
 import itertools
 import json
+import math
 
 import msgspec
 
@@ -24,6 +25,8 @@ from diffmm.market.messages import (
 FULL_DEPTH, FAST_DEPTH = 20, 5
 """Levels a side in the slow and the fast `l2Book`."""
 FEEDS = ("bbo", "l2Book", "trades", "activeAssetCtx")
+INTEREST_8H, CLAMP_8H, CAP_1H, HOURS = 1e-4, 5e-4, 0.04, 8
+"""The venue's funding rule: interest of eight hours, how far it reaches, the largest rate."""
 LONGEST_QUOTE = 200
 """Characters of an unreadable frame that a notice repeats."""
 
@@ -64,6 +67,7 @@ class _Ctx(msgspec.Struct, gc=False):
     funding: str = "0"
     openInterest: str = "0"
     markPx: str | None = None
+    premium: str | None = None
 
 
 class _AssetCtx(msgspec.Struct, gc=False):
@@ -126,7 +130,8 @@ class Codec:
             funding, interest = float(told.ctx.funding), float(told.ctx.openInterest)
             if not abs(funding) < 1 or not 0 <= interest < float("inf"):
                 raise ValueError(f"{told.coin}: funding {funding}, open interest {interest}")
-            return [ContextMessage(told.coin, funding, interest, mark or None)]
+            premium = None if told.ctx.premium is None else hourly_rate(float(told.ctx.premium))
+            return [ContextMessage(told.coin, funding, interest, mark or None, premium)]
         kinds = {
             "pong": NoticeKind.PONG,
             "subscriptionResponse": NoticeKind.ACK,
@@ -147,6 +152,21 @@ class Codec:
             sign = 1 if one.side == "B" else -1
             out.setdefault(one.coin, []).append(Print(sign, price, size, one.time, one.tid))
         return [TradesMessage(coin, tuple(prints)) for coin, prints in out.items()]
+
+
+def hourly_rate(premium: float) -> float:
+    """Hourly funding rate of a premium over the oracle that lasts.
+
+    `(P + clamp(1e-4 - P, -5e-4, 5e-4)) / 8`, at most 4 %. Markets whose deployer set another
+    interest or multiplier have another. Source: the venue's documentation.
+
+    Raises:
+        ValueError: for a premium that is no finite number.
+    """
+    if not math.isfinite(premium):
+        raise ValueError(f"premium {premium}, expected a finite number")
+    rate = (premium + min(max(INTEREST_8H - premium, -CLAMP_8H), CLAMP_8H)) / HOURS
+    return min(max(rate, -CAP_1H), CAP_1H)
 
 
 def subscriptions(coin: str) -> list[str]:
