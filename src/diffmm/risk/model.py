@@ -4,6 +4,7 @@
     C(q) = 1e-8 x 1/2 gamma(q) sigma^2 T q^2                 USD, sigma in bp per sqrt(s)
 
 Quotes feel the marginal cost `C'(q) = 1e-8 gamma_0 sigma^2 T q (1 + 2 beta (q / q_max)^2)`.
+Where there is a table of the unwind policy, the reducing side feels what it says beyond that too.
 Source: log wealth to second order; convex gamma(q), ours.
 """
 
@@ -14,12 +15,12 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from diffmm.belief import Belief
+from diffmm.belief import Belief, V
 from diffmm.core import param, POSITIVE, Stage, UNIT
 from diffmm.features import Features
 from diffmm.market import Event
 
-from . import kelly
+from . import kelly, unwind as unwinding
 
 
 BP = 1e4
@@ -39,9 +40,20 @@ class Config:
 
 
 class Params(eqx.Module):
+    """Risk aversion and horizon.
+
+    **Attributes:**
+
+    - `kelly_fraction`: c.
+    - `convexity`: beta.
+    - `holding_s`: T.
+    - `unwind`: tables of the unwind policy, `None` to leave it out of the program.
+    """
+
     kelly_fraction: Float[Array, ""] = param(UNIT, 0.25)
     convexity: Float[Array, ""] = param(POSITIVE, 3.0)
     holding_s: Float[Array, ""] = param(POSITIVE, 60.0, unit="s")
+    unwind: unwinding.Params | None = None
 
 
 class State(eqx.Module):
@@ -61,6 +73,7 @@ class RiskBudget(eqx.Module):
     - `holding_s`: T.
     - `carry_bp`: what a long position pays over T; negative is received.
     - `kelly_usd`: S*, ceiling of |q| after any fills.
+    - `unwind`: what the unwind policy says.
     """
 
     position_usd: Float[Array, ""]
@@ -71,6 +84,7 @@ class RiskBudget(eqx.Module):
     holding_s: Float[Array, ""]
     carry_bp: Float[Array, ""]
     kelly_usd: Float[Array, ""]
+    unwind: unwinding.Unwind | None = None
 
 
 def cost_usd(risk: RiskBudget, q: Float[Array, "*s"]) -> Float[Array, "*s"]:
@@ -83,6 +97,30 @@ def marginal_cost(risk: RiskBudget, q: Float[Array, "*s"]) -> Float[Array, "*s"]
     """`C'(q)`, USD per USD."""
     used = (q / risk.room_usd) ** 2
     return risk.gamma0 * (1 + 2 * risk.convexity * used) * risk.variance_bp2 * q / BP**2
+
+
+def with_unwind(params: Params, tables: unwinding.Params) -> Params:
+    """The same with an unwind policy, in place of the one that there was."""
+    return dataclasses.replace(params, unwind=tables)
+
+
+def reducing(
+    risk: RiskBudget, sign: Float[Array, "*s"]
+) -> tuple[Float[Array, "*s"], Float[Array, "*s"]] | None:
+    """What being rid of N saves beyond `C`: `saving N - slope N^2 / 2` on the side that reduces.
+
+    Args:
+        risk: with or without an unwind policy.
+        sign: +1 for our ask.
+
+    Returns:
+        `saving` in USD per USD and `slope` in 1/USD by side, zero where a side adds; `None` without
+        a policy.
+    """
+    if risk.unwind is None:
+        return None
+    on = (sign * risk.position_usd > 0).astype(risk.position_usd.dtype)
+    return on * risk.unwind.saving, on * risk.unwind.slope
 
 
 def init(params: Params, *, config: Config) -> State:
@@ -103,7 +141,7 @@ def update(
     # The most that a maker can earn on a unit of inventory here is the half spread.
     edge = jnp.reshape(seen.half_spread_bp + event.rules.tick_bp / 2, (1,)) / BP
     bet = kelly.fractions(edge, jnp.reshape(variance, (1, 1)) / BP**2)[0]
-    return state, RiskBudget(
+    budget = RiskBudget(
         position_usd=account.position_usd,
         gamma0=1 / (params.kelly_fraction * account.wealth_usd),
         convexity=params.convexity,
@@ -113,6 +151,23 @@ def update(
         carry_bp=BP * rate * params.holding_s / HOUR_S,
         kelly_usd=params.kelly_fraction * account.wealth_usd * bet,
     )
+    if params.unwind is None:
+        return state, budget
+    charged = unwinding.Charged(
+        marginal=marginal_cost(budget, budget.position_usd),
+        carry=budget.carry_bp / BP,
+        fall=(belief.mean[V] - belief.expected_v(budget.holding_s)) / BP,
+    )
+    said = unwinding.read(
+        params.unwind,
+        budget.position_usd,
+        budget.room_usd,
+        belief.log_mode,
+        rate,
+        event.context.settlement_s,
+        charged,
+    )
+    return state, dataclasses.replace(budget, unwind=said)
 
 
 def build(config: Config) -> Stage[Params, State, tuple[Event, Features, Belief], RiskBudget]:
