@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 import bundles
+import events
 import unwinding
 from diffmm import core, risk
 from diffmm.allocation import model as allocation
@@ -53,6 +55,24 @@ def test_switched_off_there_is_no_leaf_of_it_anywhere():
     assert trace().risk.unwind is None
     budget = dataclasses.replace(trace().risk, unwind=None)
     assert risk.reducing(budget, jnp.float32(1.0)) is None
+
+
+def test_a_read_is_four_slices_and_no_call_out_of_the_kernel_and_none_where_it_is_off():
+    """Two rows of two tables; the weights of the other axes are arithmetic."""
+    given = tuple(events.row(x, 5) for x in (bundles.stream(), trace().features, trace().belief))
+    lower = lambda p: (
+        jax.jit(lambda p, *x: risk.update(p, risk.State(), x, config=risk.Config())[1])
+        .lower(p, *given)
+        .as_text()
+    )
+    off, on = (lower(p.risk) for p in (bundles.params(), unwound(bundles.params())))
+    picked = re.compile(r"stablehlo\.(dynamic_slice|gather)")
+    # One function of one slice, called for each row.
+    assert len(picked.findall(on)) == 1
+    name = re.findall(r"func private @(\w+)\(", on[: picked.search(on).start()])[-1]
+    assert len(re.findall(rf"call @{name}\(", on)) == 4
+    assert not re.findall(r"stablehlo\.(custom_call|sort|dot_general|while)", on)
+    assert not picked.findall(off)
 
 
 def test_tables_that_say_nothing_change_no_quote():

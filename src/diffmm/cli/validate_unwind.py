@@ -58,6 +58,8 @@ def _compared(args: argparse.Namespace) -> dict[str, Any]:
         for market in found:
             record = stepper.Stepper(params, rule, config, step).replay(market.tape.frames())
             paths.append(_path(args, market.tape, record))
+            kind, pnl = "without" if is_first else "with", paths[-1].scores["pnl_usd"]
+            say(f"{market.name} {kind}: pnl {pnl:+.2f} USD")
             if is_first:
                 before = _window(market.tape, 0.0, args.start)
                 fee = account.maker_fee_bp
