@@ -75,6 +75,7 @@ def test_a_read_is_four_slices_and_no_call_out_of_the_kernel_and_none_where_it_i
     assert not picked.findall(off)
 
 
+@pytest.mark.slow
 def test_tables_that_say_nothing_change_no_quote():
     """To the last bit: a saving of zero is subtracted from numbers that stay what they are."""
     plain, nothing = trace(), trace(1e-9)
@@ -84,6 +85,7 @@ def test_tables_that_say_nothing_change_no_quote():
     np.testing.assert_allclose(plain.pricing.epnl_usd, nothing.pricing.epnl_usd, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_it_reaches_the_reducing_side_only():
     plain, on = trace(), trace(30.0)
     saving = np.asarray(on.risk.unwind.saving)
@@ -106,6 +108,7 @@ def test_it_reaches_the_reducing_side_only():
         np.testing.assert_array_equal(getattr(plain.risk, name), getattr(on.risk, name))
 
 
+@pytest.mark.slow
 def test_what_would_get_rid_of_inventory_is_quoted_larger_and_what_would_turn_it_is_not():
     plain, on = (np.asarray(x.allocation.size_usd, float).sum(2) for x in (trace(), trace(30.0)))
     q = np.asarray(trace().risk.position_usd)
@@ -147,6 +150,7 @@ def test_the_programme_pays_for_what_a_sale_takes_off_both_costs_and_no_more(q):
         )
 
 
+@pytest.mark.slow
 def test_the_first_unit_of_a_reducing_quote_feels_the_larger_of_both_costs():
     """`C'` and the term are `J'` where that is larger: the whole way through the stage."""
     on = trace(30.0)
