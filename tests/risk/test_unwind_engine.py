@@ -14,6 +14,7 @@ import events
 import unwinding
 from diffmm import core, risk
 from diffmm.allocation import model as allocation
+from diffmm.evaluation.costs import take
 from diffmm.market import ASK, BID, SIDE_SIGN
 from diffmm.risk import unwind
 from diffmm.training import restore, save, target, with_unwind
@@ -55,6 +56,12 @@ def test_switched_off_there_is_no_leaf_of_it_anywhere():
     assert trace().risk.unwind is None
     budget = dataclasses.replace(trace().risk, unwind=None)
     assert risk.reducing(budget, jnp.float32(1.0)) is None
+
+
+def test_a_record_without_the_part_is_scored_as_before():
+    some = take(jax.tree.map(np.asarray, trace().risk), np.arange(2))
+    assert some.unwind is None
+    assert some.position_usd.shape == (2,)
 
 
 def test_a_read_is_four_slices_and_no_call_out_of_the_kernel_and_none_where_it_is_off():
