@@ -18,7 +18,7 @@ from diffmm import pricing
 from diffmm.core import all_finite, flag, Health, param, POSITIVE, Stage, where
 from diffmm.market import Event, SIDE_SIGN
 from diffmm.pricing import Surface
-from diffmm.risk import RiskBudget
+from diffmm.risk import reducing, RiskBudget
 
 from . import programme
 from .programme import Programme
@@ -169,12 +169,13 @@ def _marginal_cost(
 ) -> Float[Array, "side 4"]:
     """Coefficients of `BP x d/dN [C(q - s U N) - C(q)]` in powers of N.
 
-    With `a = -s q` and `B = 2 beta / q_max^2` it is `g [(a + U N) + B (a + U N)^3]`.
+    With `a = -s q` and `B = 2 beta / q_max^2` it is `g [(a + U N) + B (a + U N)^3]`; an unwind
+    policy takes `saving - slope U N` off the side that reduces.
     """
     start = -sign * risk.position_usd
     scale = risk.gamma0 * risk.variance_bp2 / BP
     bend = 2 * risk.convexity / risk.room_usd**2
-    return scale * jnp.stack(
+    cubic = scale * jnp.stack(
         [
             start + bend * start**3,
             unit * (1 + 3 * bend * start**2),
@@ -183,6 +184,10 @@ def _marginal_cost(
         ],
         axis=1,
     )
+    if (rid := reducing(risk, sign)) is None:
+        return cubic
+    none = jnp.zeros_like(start)
+    return cubic - BP * jnp.stack([rid[0], -rid[1] * unit, none, none], axis=1)
 
 
 def build(config: Config) -> Stage[Params, State, tuple[Event, RiskBudget, Surface], Allocation]:

@@ -75,13 +75,13 @@ def load(checkpoint: str | None, settings: list[str]) -> tuple[Any, Found]:
     """
     from diffmm.core import defaults
     from diffmm.engine import graph
-    from diffmm.training import apply, restore
+    from diffmm.training import apply, restore, target
 
-    found, target = find(checkpoint), defaults(graph.Params)
+    found = find(checkpoint)
     if found.folder is None:
         say("params", found.label)
-        return apply(target, settings), found
-    params, _ = restore(found.folder, target)
+        return apply(defaults(graph.Params), settings), found
+    params, _ = restore(found.folder, target(found.folder))
     return apply(params, settings), found
 
 

@@ -86,14 +86,12 @@ def _init(args: argparse.Namespace) -> int:
 
 def _restored(args: argparse.Namespace) -> tuple[pathlib.Path, Any, Any]:
     """Folder, parameters and provenance, every byte checked, an export's too."""
-    from diffmm.core import defaults
-    from diffmm.engine import graph
-    from diffmm.training import CheckpointError, export, restore
+    from diffmm.training import CheckpointError, export, restore, target
 
     folder = checkpoints.find(args.path).folder
     if folder is None:
         raise CheckpointError("there is no checkpoint; give its folder")
-    params, provenance = restore(folder, defaults(graph.Params))
+    params, provenance = restore(folder, target(folder))
     export.verify(folder)
     return folder, params, provenance
 
@@ -175,9 +173,7 @@ def _export(args: argparse.Namespace) -> int:
 
 def _ls(args: argparse.Namespace) -> int:
     """Every checkpoint and every record, each checked."""
-    from diffmm.core import defaults
-    from diffmm.engine import graph
-    from diffmm.training import checkpoint, CheckpointError, deployed, export, restore
+    from diffmm.training import checkpoint, CheckpointError, deployed, export, restore, target
 
     rows = []
     for path in sorted(ROOT.glob(f"**/{checkpoint.MANIFEST}")):
@@ -186,7 +182,7 @@ def _ls(args: argparse.Namespace) -> int:
             # The state of a training run, which is no parameters.
             continue
         try:
-            _, provenance = restore(folder, defaults(graph.Params))
+            _, provenance = restore(folder, target(folder))
             export.verify(folder)
             said = str(provenance.get("source", provenance.get("experiment", "")))
             row = {"state": "sound", "words": said, "is_exported": export.has_step(folder)}

@@ -1,4 +1,4 @@
-"""`diffmm validate`: belief, surface, gradient, fills and facts against what came."""
+"""`diffmm validate`: belief, surface, gradient, fills, facts and unwinding against what came."""
 
 import argparse
 import json
@@ -15,6 +15,7 @@ from . import (
     validate_liquidations,
     validate_pricing,
     validate_shadow,
+    validate_unwind,
 )
 from .replay import add_account_arguments, add_rule_arguments, load_params, say
 
@@ -27,6 +28,7 @@ RUNS = {
     "liquidations": validate_liquidations.run,
     "fills": validate_fills.run,
     "facts": validate_facts.run,
+    "unwind": validate_unwind.run,
 }
 LAG_MS, USABLE = "peak_ms_hl_binance", "usable"
 """Columns of a table of hourly lags."""
@@ -61,7 +63,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--html", metavar="OUT", help="write a self-contained page")
     add("--life-s", type=float, default=validate_pricing.LIFE_S, help="of pricing: quote life")
     add("--mark-s", type=float, help="of pricing: age at which a fill is marked; risk.holding_s")
-    add("--seeds", type=int, default=1, help="of pricing in a world: runs pooled, from --seed on")
+    add(
+        "--seeds",
+        type=int,
+        default=1,
+        help="of pricing, unwind in a world: runs pooled, from --seed on",
+    )
     add("--probes-only", action="store_true", help="of pricing: no placed quotes, no references")
     add(
         "--edge-offsets-bp", metavar="X,Y", help="of pricing: ours again with these, to match fills"
@@ -70,6 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     tapes.add_arguments(parser)
     validate_fills.add_arguments(parser)
     validate_facts.add_arguments(parser)
+    validate_unwind.add_arguments(parser)
     parser.set_defaults(clock=None)
     add_account_arguments(parser)
     add_rule_arguments(parser)

@@ -115,14 +115,13 @@ def positive_share(
 
 
 def take(tree: Any, where: Any) -> Any:
-    """Some decisions of a stacked module, as numpy."""
-    return dataclasses.replace(
-        tree,
-        **{
-            name: take(x, where) if dataclasses.is_dataclass(x) else np.asarray(x)[where]
-            for name, x in vars(tree).items()
-        },
-    )
+    """Some decisions of a stacked module, as numpy; a part that is left out stays out."""
+    if tree is None:
+        return None
+    if not dataclasses.is_dataclass(tree):
+        return np.asarray(tree)[where]
+    parts = {name: take(x, where) for name, x in vars(tree).items()}
+    return dataclasses.replace(tree, **parts)
 
 
 def _count(

@@ -171,14 +171,20 @@ def permanent_impact(known: Path, f: Fills, window: Window, seed: int) -> Interv
     return calibration.statistic(f.time_s, columns, lambda s: s[..., 1] / s[..., 0], seed)
 
 
-def half_life_s(inventory: np.ndarray) -> float | None:
+def half_life_s(*inventory: np.ndarray) -> float | None:
     """Time in which inventory halves, of a first-order autoregression about zero.
 
-    `None` where it never moves or does not fall.
+    `None` where it never moves or does not fall. Several paths are one regression.
     """
-    square = float((inventory[:-1] ** 2).sum())
-    kept = float((inventory[:-1] * inventory[1:]).sum()) / square if square > 0 else 1.0
+    square = sum(float((x[:-1] ** 2).sum()) for x in inventory)
+    crossed = sum(float((x[:-1] * x[1:]).sum()) for x in inventory)
+    kept = crossed / square if square > 0 else 1.0
     return float(GRID_S * np.log(0.5) / np.log(kept)) if 0 < kept < 1 else None
+
+
+def inventory_usd(known: Path, f: Fills, window: Window) -> np.ndarray:
+    """Inventory in USD on a grid of the window, what was held before included."""
+    return _paths(known, f, window, 0.0)[0]
 
 
 def drawdown(pnl: np.ndarray) -> float:

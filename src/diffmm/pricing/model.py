@@ -206,6 +206,8 @@ def update(
     impact = scale * (size / liquid) ** params.impact_power
     after = risks.cost_usd(risk, risk.position_usd - sign * size)
     inventory = BP * (after - risks.cost_usd(risk, risk.position_usd)) / size
+    if (rid := risks.reducing(risk, sign)) is not None:
+        inventory = inventory - BP * (rid[0] - rid[1] * size / 2)
 
     paid = exit_bp + carry + event.account.maker_fee_bp
     fixed = edge - gm - paid - params.offset_bp

@@ -1,6 +1,6 @@
 """The Governor of the RFC: what inventory costs, what holding it pays, how much may be held."""
 
-from . import funding as funding, kelly as kelly
+from . import funding as funding, kelly as kelly, unwind as unwind
 from .model import (
     build as build,
     Config as Config,
@@ -9,8 +9,10 @@ from .model import (
     init as init,
     marginal_cost as marginal_cost,
     Params as Params,
+    reducing as reducing,
     RiskBudget as RiskBudget,
     State as State,
     target as target,
     update as update,
+    with_unwind as with_unwind,
 )

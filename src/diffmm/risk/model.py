@@ -5,6 +5,8 @@
 
 Quotes feel the marginal cost `C'(q) = 1e-8 gamma_0 sigma^2 T q (1 + 2 beta (q / q_max)^2)`.
 
+Where there is a table of the unwind policy, the reducing side feels what it says beyond that too.
+
 The target inventory q* is where the same quadratic is best, `1e4 C'(q*) = E[V(t + T)] - V - carry`.
 It is read off and reported: quotes feel the drift in their edge, the carry as a term and C about 0,
 so that C about q* would charge both twice.
@@ -34,7 +36,7 @@ from diffmm.core import param, POSITIVE, SHARE, Stage, UNIT
 from diffmm.features import Features
 from diffmm.market import Event
 
-from . import funding as payments, kelly
+from . import funding as payments, kelly, unwind as unwinding
 
 
 BP = 1e4
@@ -52,6 +54,18 @@ class Config:
 
 
 class Params(eqx.Module):
+    """Risk aversion and horizon, funding, and how fills go together.
+
+    **Attributes:**
+
+    - `funding`: what a rate tells of the next.
+    - `kelly_fraction`: c.
+    - `convexity`: beta.
+    - `holding_s`: T.
+    - `calm_correlation`, `proximity_share`, `recovery_share`, `edge_samples`: of the ceiling.
+    - `unwind`: tables of the unwind policy, `None` to leave it out of the program.
+    """
+
     funding: payments.Params
     kelly_fraction: Float[Array, ""] = param(UNIT, 0.25)
     convexity: Float[Array, ""] = param(POSITIVE, 3.0)
@@ -60,6 +74,7 @@ class Params(eqx.Module):
     proximity_share: Float[Array, ""] = param(SHARE, 0.0)
     recovery_share: Float[Array, ""] = param(SHARE, 0.0)
     edge_samples: Float[Array, ""] = param(POSITIVE, 10_000.0)
+    unwind: unwinding.Params | None = None
 
 
 class State(eqx.Module):
@@ -84,6 +99,7 @@ class RiskBudget(eqx.Module):
     - `target_usd`: the inventory at which drift, carry and C' balance, within room and ceiling.
     - `flow_log`: change of the logarithm of the rate of sellers around a settlement, minus it of
       buyers.
+    - `unwind`: what the unwind policy says.
     """
 
     position_usd: Float[Array, ""]
@@ -96,6 +112,7 @@ class RiskBudget(eqx.Module):
     kelly_usd: Float[Array, ""]
     target_usd: Float[Array, ""]
     flow_log: Float[Array, ""]
+    unwind: unwinding.Unwind | None = None
 
 
 def cost_usd(risk: RiskBudget, q: Float[Array, "*s"]) -> Float[Array, "*s"]:
@@ -141,6 +158,30 @@ def correlation(params: Params, seen: Features, belief: Belief) -> Float[Array, 
     return rho - params.recovery_share * either(seen.frontier.exhaustion) * (1 + rho)
 
 
+def with_unwind(params: Params, tables: unwinding.Params) -> Params:
+    """The same with an unwind policy, in place of the one that there was."""
+    return dataclasses.replace(params, unwind=tables)
+
+
+def reducing(
+    risk: RiskBudget, sign: Float[Array, "*s"]
+) -> tuple[Float[Array, "*s"], Float[Array, "*s"]] | None:
+    """What being rid of N saves beyond `C`: `saving N - slope N^2 / 2` on the side that reduces.
+
+    Args:
+        risk: with or without an unwind policy.
+        sign: +1 for our ask.
+
+    Returns:
+        `saving` in USD per USD and `slope` in 1/USD by side, zero where a side adds; `None` without
+        a policy.
+    """
+    if risk.unwind is None:
+        return None
+    on = (sign * risk.position_usd > 0).astype(risk.position_usd.dtype)
+    return on * risk.unwind.saving, on * risk.unwind.slope
+
+
 def init(params: Params, *, config: Config) -> State:
     """Nothing was told."""
     del config
@@ -167,7 +208,7 @@ def update(
     ceiling = params.kelly_fraction * account.wealth_usd * bets * bet * shrunk
     earned = belief.expected_v(params.holding_s) - belief.mean[V] - carry
     best = target(earned, gamma0, params.convexity, account.room_usd, variance)
-    return State(told), RiskBudget(
+    budget = RiskBudget(
         position_usd=account.position_usd,
         gamma0=gamma0,
         convexity=params.convexity,
@@ -179,6 +220,23 @@ def update(
         target_usd=jnp.clip(best, -ceiling, ceiling),
         flow_log=payments.flow_log(params.funding, rate, left_s, belief.sigma_bp),
     )
+    if params.unwind is None:
+        return State(told), budget
+    charged = unwinding.Charged(
+        marginal=marginal_cost(budget, budget.position_usd),
+        carry=budget.carry_bp / BP,
+        fall=(belief.mean[V] - belief.expected_v(budget.holding_s)) / BP,
+    )
+    said = unwinding.read(
+        params.unwind,
+        budget.position_usd,
+        budget.room_usd,
+        belief.log_mode,
+        rate,
+        event.context.settlement_s,
+        charged,
+    )
+    return State(told), dataclasses.replace(budget, unwind=said)
 
 
 def build(config: Config) -> Stage[Params, State, tuple[Event, Features, Belief], RiskBudget]:

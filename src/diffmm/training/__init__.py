@@ -8,3 +8,4 @@ from .checkpoint import (
     save as save,
 )
 from .overrides import apply as apply, OverrideError as OverrideError
+from .target import target as target, with_unwind as with_unwind

@@ -26,6 +26,7 @@ from diffmm.simulation import hard_fills
 
 from . import checkpoint, files
 from .checkpoint import CheckpointError
+from .target import target
 
 
 FOLDER, HEADER = "step", "header.json"
@@ -62,7 +63,7 @@ def write(
     config = loop.Config.default() if config is None else config
     if folder.exists():
         raise CheckpointError(f"{folder} exists already; choose another folder or remove it")
-    params, _ = checkpoint.restore(source, defaults(graph.Params))
+    params, _ = checkpoint.restore(source, target(source))
     shutil.copytree(source / checkpoint.ARRAYS, folder / checkpoint.ARRAYS)
     shutil.copy2(source / checkpoint.MANIFEST, folder / checkpoint.MANIFEST)
     at = folder / FOLDER
