@@ -119,6 +119,7 @@ def truth(world):
         holding_s=f(TERMS.holding_s),
         carry_bp=f(1e4 * world.funding.rate_1h * TERMS.holding_s / probes.HOUR_S),
         kelly_usd=f(1e4),
+        cross_usd=f(0.0),
     )
     return params, (event(world), seen, known, budget, beliefs)
 

@@ -192,6 +192,7 @@ def update(
     impact = scale * (size / liquid) ** params.impact_power
     after = risks.cost_usd(risk, risk.position_usd - sign * size)
     inventory = BP * (after - risks.cost_usd(risk, risk.position_usd)) / size
+    inventory = inventory - sign * risks.cross_bp(risk)
 
     paid = exit_bp + carry + event.account.maker_fee_bp
     fixed = edge - gm - paid - params.offset_bp

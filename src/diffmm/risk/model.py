@@ -1,9 +1,11 @@
 """One quadratic in one place: the cost of inventory in USD, its carry, and the Kelly ceiling.
 
     gamma_0 = 1 / (c W),   gamma(q) = gamma_0 (1 + beta (q / q_max)^2)
-    C(q) = 1e-8 x 1/2 gamma(q) sigma^2 T q^2                 USD, sigma in bp per sqrt(s)
+    C(q) = 1e-8 [1/2 gamma(q) q + gamma_0 x] sigma^2 T q     USD, sigma in bp per sqrt(s)
 
-Quotes feel the marginal cost `C'(q) = 1e-8 gamma_0 sigma^2 T q (1 + 2 beta (q / q_max)^2)`.
+Quotes feel the marginal cost `C'(q) = 1e-8 gamma_0 sigma^2 T [q (1 + 2 beta (q / q_max)^2) + x]`.
+x is what the positions in other instruments amount to here (`portfolio.cross_usd`): it is zero for
+an instrument that is run alone, bends nothing, and takes from the Kelly ceiling like a position.
 Source: log wealth to second order; convex gamma(q), ours.
 """
 
@@ -60,7 +62,8 @@ class RiskBudget(eqx.Module):
     - `variance_bp2`: sigma^2 T over the holding horizon.
     - `holding_s`: T.
     - `carry_bp`: what a long position pays over T; negative is received.
-    - `kelly_usd`: S*, ceiling of |q| after any fills.
+    - `kelly_usd`: S*, ceiling of |q + x| after any fills.
+    - `cross_usd`: x, the positions in other instruments.
     """
 
     position_usd: Float[Array, ""]
@@ -71,12 +74,23 @@ class RiskBudget(eqx.Module):
     holding_s: Float[Array, ""]
     carry_bp: Float[Array, ""]
     kelly_usd: Float[Array, ""]
+    cross_usd: Float[Array, ""]
+
+    @property
+    def exposure_usd(self) -> Float[Array, "*s"]:
+        """`q + x`, which the Kelly ceiling bounds."""
+        return self.position_usd + self.cross_usd
 
 
 def cost_usd(risk: RiskBudget, q: Float[Array, "*s"]) -> Float[Array, "*s"]:
-    """`C(q)` in USD."""
+    """`C(q)` in USD, but for the linear part `c q`, which `cross_bp` is the slope of."""
     used = (q / risk.room_usd) ** 2
     return risk.gamma0 * (1 + risk.convexity * used) * risk.variance_bp2 * (q / BP) ** 2 / 2
+
+
+def cross_bp(risk: RiskBudget) -> Float[Array, "*s"]:
+    """`c` in bp: what a dollar more costs beside the positions in other instruments."""
+    return risk.gamma0 * risk.variance_bp2 * risk.cross_usd / BP
 
 
 def marginal_cost(risk: RiskBudget, q: Float[Array, "*s"]) -> Float[Array, "*s"]:
@@ -112,6 +126,7 @@ def update(
         holding_s=params.holding_s,
         carry_bp=BP * rate * params.holding_s / HOUR_S,
         kelly_usd=params.kelly_fraction * account.wealth_usd * bet,
+        cross_usd=account.cross_usd,
     )
 
 
