@@ -210,7 +210,7 @@ def test_a_long_position_elsewhere_makes_bids_worse_and_asks_better_through_the_
 
 
 def test_the_parts_of_the_cost_are_those_of_the_joint_quadratic():
-    """`c_i` is the slope of C(q) less what i's own variance gives, and C is half the sum of both."""
+    """`c_i` is the slope of C(q) less what the own variance gives; C is half the sum of both."""
     state, q = known(), F([3e3, -1e3, 2e3])
     at = lambda q: share(state, held(q))
     slope = jax.grad(lambda x: at(x).cost_usd)(q)

@@ -47,9 +47,7 @@ def run(args: argparse.Namespace) -> int:
     coins = {}
     for (name, leg, told), record in zip(markets, records, strict=True):
         scored = report.score(leg.tape, record, account)
-        summary = report.summary(
-            scored, rule, account, fill_on_touch=on_touch, seed=args.seed
-        )
+        summary = report.summary(scored, rule, account, fill_on_touch=on_touch, seed=args.seed)
         coins[name] = {**told, **summary}
     price = portfolio.budget_price(path.shared, records)
     whole = {

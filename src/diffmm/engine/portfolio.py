@@ -1,4 +1,4 @@
-"""Several instruments in the closed loop together: one clock, one budget, prices exchanged at wakes.
+"""Several instruments in the closed loop: one clock, one budget, prices exchanged at wakes.
 
 Every instrument runs the live step's own two programs, compiled once. Whoever wakes next in receive
 time is told what the others' positions amount to in it (`risk.portfolio`), decides, and its new
