@@ -156,7 +156,7 @@ def event(world):
             jnp.ones((2, n), bool),
         ),
         account=market.Account(
-            f(0.0), f(1e5), f(1e4), f(1.0), f(TERMS.maker_fee_bp), f(TERMS.taker_fee_bp)
+            f(0.0), f(1e5), f(1e4), f(1.0), f(TERMS.maker_fee_bp), f(TERMS.taker_fee_bp), f(0.0)
         ),
         rules=market.Rules(f(1.0), f(1.0), f(10.0)),
     )

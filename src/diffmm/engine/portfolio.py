@@ -144,7 +144,7 @@ class Joint:
         row = lambda name: np.array([getattr(x, name) for x in views])
         names = ("position_usd", "variance_bp2", "kelly_usd", "crisis", "is_valid")
         gamma0 = np.array(max(x.gamma0 for x in views))
-        held = portfolio.Held(*(row(name) for name in names), gamma0)
+        held = portfolio.Held(**{name: row(name) for name in names}, gamma0=gamma0)
         return self._share(np.concatenate((self._state, self._flat(held))))
 
     def shared(self, packed: np.ndarray) -> portfolio.Shared:
