@@ -8,7 +8,8 @@
 Each engine prices its own variance itself; it is told x_i, from which it makes its linear cost
 `c_i q` and its room under the joint Kelly ceiling `|q_i + x_i| <= S*_i`. That is where growth of
 the joint bet stops rising in q_i, `(Sigma q)_i = c W mu_i`, so n equal bets of correlation rho come
-to rest at `S* / (1 + (n - 1) rho)` each, and at rho = 1 are one bet.
+to rest at `S* / (1 + (n - 1) rho)` each, and at rho = 1 are one bet. The ceiling counts positions
+elsewhere, not orders that stand there: fills of two instruments between two wakes may exceed it.
 
 rho comes from what the filters did not expect: changes of V less those predicted, on one clock, in
 units of their predicted spread, Student-weighted (Lange, Little & Taylor 1989), an exponential mean
