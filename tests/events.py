@@ -91,6 +91,7 @@ def stream(n=50, seed=0, levels=LEVELS, slots=SLOTS, dtype=np.float32, wake_ever
             "gamma_limit_usd": f(0.2 * ones),
             "maker_fee_bp": f(1.5 * ones),
             "taker_fee_bp": f(4.5 * ones),
+            "cross_usd": f(rng.normal(0, 1000, n)),
         },
         "rules": {
             "tick_bp": f(tick * ones),
@@ -164,7 +165,11 @@ def _mirrored(events):
             "fill": neg_price(swap(events.fill)),
             "orders": neg_price(swap(events.orders)),
             "account": market.Account(
-                **{**vars(events.account), "position_usd": -events.account.position_usd}
+                **{
+                    **vars(events.account),
+                    "position_usd": -events.account.position_usd,
+                    "cross_usd": -events.account.cross_usd,
+                }
             ),
         }
     )

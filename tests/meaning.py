@@ -45,7 +45,7 @@ DECLARED = {
 """Units as `param` declares them; powers as `s^0.5`, inverses as `1/s^0.5`."""
 ODD = {
     "features": {"mid_bp", "index_bp", "fair_bp"},
-    "risk": {"position_usd", "carry_bp", "target_usd", "flow_log"},
+    "risk": {"position_usd", "carry_bp", "target_usd", "flow_log", "cross_usd"},
     "pricing": {"ticks", "price_bp"},
     "execution": {"ticks"},
 }

@@ -81,6 +81,7 @@ def inputs(x, dtype):
         position_usd=x["q"],
         room_usd=x["room"],
         kelly_usd=x["kelly"],
+        cross_usd=0.0,
         gamma0=x["gamma0"],
         convexity=x["convexity"],
         variance_bp2=x["variance"],

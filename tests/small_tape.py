@@ -23,7 +23,10 @@ def tape(n=400, seed=0, frame_rows=4):
     flat = lambda x: np.zeros_like(x)
     fee = np.full(n, FEE_BP, np.float32)
     account = dataclasses.replace(
-        stream.account, position_usd=flat(stream.account.position_usd), maker_fee_bp=fee
+        stream.account,
+        position_usd=flat(stream.account.position_usd),
+        cross_usd=flat(stream.account.cross_usd),
+        maker_fee_bp=fee,
     )
     tick_bp = np.full(n, 1e4 * np.log1p(TICK / ANCHOR), np.float32)
     lot_usd = np.full(n, ANCHOR / 10**6, np.float32)

@@ -52,7 +52,7 @@ def moment(**account):
     """Event, features and belief of one row of the stream, nothing of ours resting."""
     batch, t = bundles.stream(), bundles.standard(True)
     event, seen, told = (events.row(x, ROW) for x in (batch, t.features, t.belief))
-    given = {"position_usd": 0.0, "gamma_limit_usd": 0.2} | account
+    given = {"position_usd": 0.0, "cross_usd": 0.0, "gamma_limit_usd": 0.2} | account
     event = bundles.replace(
         event,
         orders__is_live=jnp.zeros_like(event.orders.is_live),
@@ -322,6 +322,7 @@ SWEEPS = {
     "sigma": (-2.0, 2.0),
     "informed": (-3.0, 3.0),
     "position_usd": (-2.5e4, 2.5e4),
+    "cross_usd": (-2.5e4, 2.5e4),
     "wealth_usd": (50.0, 5e4),
     "gamma_limit_usd": (1e-4, 0.3),
     "age_s": (0.0, 5.0),

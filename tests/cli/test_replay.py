@@ -51,6 +51,8 @@ def test_replay_prints_one_object_and_the_same_digest_twice(capsys, tmp_path):
         (["--world", "atlantis"], "no world 'atlantis'"),
         (["nowhere.jsonl", "--coin", "BTC"], "nowhere.jsonl"),
         (["--world", "thin", "--for", "5", "--set", "a.b=1"], "no parameter 'a.b'"),
+        (["nowhere.jsonl", "--portfolio", "shared"], "--portfolio needs --coin A,B"),
+        (["--world", "thin,thin", "--portfolio", "apart", "--html", "x"], "are of one market"),
         (["--world", "thin", "--for", "5", "--checkpoint", "nowhere"], "no readable manifest"),
     ],
 )

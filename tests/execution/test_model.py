@@ -57,7 +57,7 @@ def given():
         account__position_usd=0.0,
         account__gamma_limit_usd=0.2,
     )
-    budget = bundles.replace(budget, position_usd=0.0, room_usd=2e4, kelly_usd=2e4)
+    budget = bundles.replace(budget, position_usd=0.0, room_usd=2e4, kelly_usd=2e4, cross_usd=0.0)
     sizes = events.row(t.allocation, ROW)
     sizes = dataclasses.replace(
         sizes, size_usd=size, gain_usd=0.1 * 2.0 * size / BP, message_usd=jnp.float32(1e-4)

@@ -152,6 +152,8 @@ def test_with_no_one_informed_nothing_is_lost_to_the_informed():
 def test_an_older_book_makes_every_quote_beyond_fair_value_worth_less():
     t, batch, p = bundles.standard(True), bundles.stream(), bundles.params(jnp.float64)
     event, seen, told, budget = (events.row(x, 5) for x in (batch, t.features, t.belief, t.risk))
+    # While takers come as always: where fewer came just now, more may come by then.
+    seen = dataclasses.replace(seen, arrival_rate=seen.base_rate)
     value = []
     for age in (0.0, 0.5, 5.0):
         # Who is sniped by a hair's breadth for a rebate, or was to be sniped anyway, may gain.

@@ -123,6 +123,7 @@ def truth(world):
         kelly_usd=f(1e4),
         target_usd=f(0.0),
         flow_log=f(0.0),
+        cross_usd=f(0.0),
     )
     return params, (event(world), seen, known, budget, beliefs)
 
@@ -159,7 +160,7 @@ def event(world):
             jnp.ones((2, n), bool),
         ),
         account=market.Account(
-            f(0.0), f(1e5), f(1e4), f(1.0), f(TERMS.maker_fee_bp), f(TERMS.taker_fee_bp)
+            f(0.0), f(1e5), f(1e4), f(1.0), f(TERMS.maker_fee_bp), f(TERMS.taker_fee_bp), f(0.0)
         ),
         rules=market.Rules(f(1.0), f(1.0), f(10.0)),
     )

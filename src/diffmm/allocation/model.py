@@ -137,7 +137,7 @@ def build_programme(
     cubic = _marginal_cost(risk, sign, unit)
     # What the first dollar of a reducing quote saves in inventory pays for its message too.
     viable = valid & (fill * (net - jnp.minimum(cubic[:, :1], 0.0)) > message)
-    wanted = jnp.stack([unit + sign * risk.position_usd, risk.kelly_usd + sign * risk.position_usd])
+    wanted = jnp.stack([unit + sign * risk.position_usd, risk.kelly_usd + sign * risk.exposure_usd])
     room = jnp.min(wanted, axis=0)
     # Nor has one on a side without room; a cap of almost nothing would have no accurate price.
     is_open = room > jnp.finfo(dtype).eps * unit
@@ -169,15 +169,15 @@ def _marginal_cost(
 ) -> Float[Array, "side 4"]:
     """Coefficients of `BP x d/dN [C(q - s U N) - C(q)]` in powers of N.
 
-    With `a = -s q` and `B = 2 beta / q_max^2` it is `g [(a + U N) + B (a + U N)^3]`; an unwind
-    policy takes `saving - slope U N` off the side that reduces.
+    With `a = -s q` and `B = 2 beta / q_max^2` it is `g [(a - s x + U N) + B (a + U N)^3]`; an
+    unwind policy takes `saving - slope U N` off the side that reduces.
     """
     start = -sign * risk.position_usd
     scale = risk.gamma0 * risk.variance_bp2 / BP
     bend = 2 * risk.convexity / risk.room_usd**2
     cubic = scale * jnp.stack(
         [
-            start + bend * start**3,
+            start + bend * start**3 - sign * risk.cross_usd,
             unit * (1 + 3 * bend * start**2),
             3 * bend * start * unit**2,
             bend * unit**3 * jnp.ones_like(start),

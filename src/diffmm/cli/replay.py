@@ -52,6 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--books", choices=CADENCES, default="full", help="thin the books to a cadence")
     add_rule_arguments(parser)
     add("--learn", action="store_true", help="nine counterfactual rows and their weights")
+    add(
+        "--portfolio",
+        choices=["shared", "apart"],
+        help="several coins (--coin A,B or --world A,B), one budget; apart: only measured together",
+    )
+    add("--correlation", action="append", default=[], metavar="P=V", help="memory_s, clock_s, tail")
     add("--json", action="store_true", help="one object on one line of stdout")
     add("--html", metavar="OUT", help="write a self-contained page")
     add_account_arguments(parser)
@@ -63,12 +69,12 @@ def main(args: argparse.Namespace) -> int:
     from diffmm.venues.tape_io import TapeError
     from diffmm.venues.world_io import WorldError
 
-    from . import rerun
+    from . import portfolio, rerun
 
     if args.path and pathlib.Path(args.path).is_dir():
         return rerun.main(args, pathlib.Path(args.path))
     try:
-        return _run(args)
+        return portfolio.run(args) if args.portfolio else _run(args)
     except (CheckpointError, OverrideError, TapeError, WorldError) as error:
         say(f"error: {error}")
         return USAGE
@@ -80,7 +86,7 @@ def _run(args: argparse.Namespace) -> int:
 
     account = account_inputs(args)
     args.checkpoint = checkpoints.for_market(args.checkpoint, is_generated=bool(args.world))
-    tape, told = _tape(args, account)
+    tape, told, _ = find_tape(args, account)
     on_touch = args.fill_on == "prints_or_touch"
     config = loop.Config.default(on_touch, takers_have_limits=bool(args.world))
     params, rule = load_params(args.checkpoint, args.set), fill_rule(args)
@@ -145,8 +151,8 @@ def _write(args: argparse.Namespace, summary: Any, tape: Any, record: Any, learn
     )
 
 
-def _tape(args: argparse.Namespace, account: Any) -> tuple[Any, dict[str, Any]]:
-    """The market as rows, and what is to be said of it."""
+def find_tape(args: argparse.Namespace, account: Any) -> tuple[Any, dict[str, Any], int]:
+    """The market as rows, what is to be said of it, and the receive time of its last row in ns."""
     import dataclasses
 
     from diffmm.market import EncoderConfig
@@ -193,7 +199,7 @@ def _tape(args: argparse.Namespace, account: Any) -> tuple[Any, dict[str, Any]]:
         "counters": dataclasses.asdict(encoder.counters),
         "notices": dict(notices),
     }
-    return tape, told
+    return tape, told, encoder.now_ns
 
 
 def load_params(checkpoint: str | None, settings: list[str]) -> Any:

@@ -235,6 +235,10 @@ class Stepper:
         """All of what a decision was made of, numpy leaves."""
         return self._decide.outputs.unpack(decision.packed[0])[2]
 
+    def seen(self, decision: Decision) -> graph.Seen:
+        """Features and belief at a decision, numpy leaves."""
+        return self._seen.unpack(decision.packed[1])
+
     def record(self, decisions: Sequence[Decision]) -> loop.Record:
         """Decisions stacked, as a replay leaves them.
 

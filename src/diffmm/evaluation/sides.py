@@ -115,7 +115,8 @@ def reasons(
     message = wide(BP * allocation.message_usd / surface.size_usd)
     left = fill * net - np.where(held, 0.0, message)
     most = np.where(allocation.cap_is_kelly, wide(risk.kelly_usd), wide(risk.room_usd))
-    room = most + np.asarray(SIDE_SIGN, most.dtype) * wide(risk.position_usd)
+    used = np.where(allocation.cap_is_kelly, wide(risk.exposure_usd), wide(risk.position_usd))
+    room = most + np.asarray(SIDE_SIGN, most.dtype) * used
     smallest = np.maximum(wide(event.rules.min_notional_usd), wide(event.rules.lot_usd))
     gamma = wide(allocation.gamma_dual) * at(surface.gamma_bp)
     cap = allocation.cap_dual_bp

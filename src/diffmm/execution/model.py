@@ -184,7 +184,8 @@ def _is_feasible(
     (gamma_bid, gamma_ask), total = jnp.sum(both, axis=2)
     gamma = gamma_bid + gamma_ask
     sign = jnp.asarray(SIDE_SIGN, usd.dtype)
-    most = jnp.minimum(risk.room_usd, risk.kelly_usd) + sign * risk.position_usd
+    in_room = risk.room_usd + sign * risk.position_usd
+    most = jnp.minimum(in_room, risk.kelly_usd + sign * risk.exposure_usd)
     return (gamma <= BP * event.account.gamma_limit_usd) & jnp.all(total <= jnp.maximum(most, 0.0))
 
 

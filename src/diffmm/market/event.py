@@ -129,6 +129,8 @@ class Account(eqx.Module):
       cancel flies come on top.
     - `gamma_limit_usd`: limit on the ladder's Gamma exposure.
     - `maker_fee_bp`, `taker_fee_bp`: rebates negative.
+    - `cross_usd`: what the positions in other instruments amount to in this one, see
+      `risk.portfolio`; 0 for an instrument that is run alone.
     """
 
     position_usd: Float[Array, ""]
@@ -137,6 +139,7 @@ class Account(eqx.Module):
     gamma_limit_usd: Float[Array, ""]
     maker_fee_bp: Float[Array, ""]
     taker_fee_bp: Float[Array, ""]
+    cross_usd: Float[Array, ""]
 
 
 class Rules(eqx.Module):

@@ -61,7 +61,7 @@ class Layout:
             context=Context(*[scalar(f)] * 5, is_valid=scalar(b)),
             fill=Fill(np.zeros(2, f), np.zeros(2, f), np.zeros(2, f)),
             orders=Orders(*(of(k, slot) for k in (i, f, f, f, f, b, b))),
-            account=Account(*(scalar(f) for _ in range(6))),
+            account=Account(*(scalar(f) for _ in range(7))),
             rules=Rules(scalar(f), scalar(f), scalar(f)),
         )
 

@@ -206,6 +206,7 @@ def update(
     impact = scale * (size / liquid) ** params.impact_power
     after = risks.cost_usd(risk, risk.position_usd - sign * size)
     inventory = BP * (after - risks.cost_usd(risk, risk.position_usd)) / size
+    inventory = inventory - sign * risks.cross_bp(risk)
     if (rid := risks.reducing(risk, sign)) is not None:
         inventory = inventory - BP * (rid[0] - rid[1] * size / 2)
 

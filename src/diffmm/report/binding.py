@@ -62,8 +62,9 @@ def bounds(event: Event, quotes: Quotes) -> np.ndarray:
     total = np.asarray(sizes.size_usd, float).sum(axis=2)
     limit = np.asarray(event.account.gamma_limit_usd, float)
     at_gamma = np.broadcast_to((sizes.gamma_usd >= NEAR * limit)[:, None], total.shape)
-    ceiling = np.minimum(risk.room_usd, risk.kelly_usd)[:, None]
-    cap = ceiling + np.array(SIDE_SIGN) * np.asarray(risk.position_usd)[:, None]
+    wide, sign = lambda x: np.asarray(x)[:, None], np.array(SIDE_SIGN)
+    in_room = wide(risk.room_usd) + sign * wide(risk.position_usd)
+    cap = np.minimum(in_room, wide(risk.kelly_usd) + sign * wide(risk.exposure_usd))
     at_cap = total >= NEAR * np.maximum(cap, 0.0)
     quoted = (np.asarray(quotes.targets.lots) > 0).any(axis=2)
     why = np.array([REASON.get(name, Bound.PRICE) for name in sides.REASONS], int)

@@ -1,9 +1,11 @@
 """One quadratic in one place: the cost of inventory in USD, its carry, and the Kelly ceiling.
 
     gamma_0 = 1 / (c W),   gamma(q) = gamma_0 (1 + beta (q / q_max)^2)
-    C(q) = 1e-8 x 1/2 gamma(q) sigma^2 T q^2                 USD, sigma in bp per sqrt(s)
+    C(q) = 1e-8 [1/2 gamma(q) q + gamma_0 x] sigma^2 T q     USD, sigma in bp per sqrt(s)
 
-Quotes feel the marginal cost `C'(q) = 1e-8 gamma_0 sigma^2 T q (1 + 2 beta (q / q_max)^2)`.
+Quotes feel the marginal cost `C'(q) = 1e-8 gamma_0 sigma^2 T [q (1 + 2 beta (q / q_max)^2) + x]`.
+x is what the positions in other instruments amount to here (`portfolio.cross_usd`): it is zero for
+an instrument that is run alone, bends nothing, and takes from the Kelly ceiling like a position.
 
 Where there is a table of the unwind policy, the reducing side feels what it says beyond that too.
 
@@ -95,10 +97,11 @@ class RiskBudget(eqx.Module):
     - `variance_bp2`: sigma^2 T over the holding horizon.
     - `holding_s`: T.
     - `carry_bp`: what a long position is expected to pay over T; negative is received.
-    - `kelly_usd`: S*, ceiling of |q| after any fills.
+    - `kelly_usd`: S*, ceiling of |q + x| after any fills.
     - `target_usd`: the inventory at which drift, carry and C' balance, within room and ceiling.
     - `flow_log`: change of the logarithm of the rate of sellers around a settlement, minus it of
       buyers.
+    - `cross_usd`: x, the positions in other instruments.
     - `unwind`: what the unwind policy says.
     """
 
@@ -112,13 +115,24 @@ class RiskBudget(eqx.Module):
     kelly_usd: Float[Array, ""]
     target_usd: Float[Array, ""]
     flow_log: Float[Array, ""]
+    cross_usd: Float[Array, ""]
     unwind: unwinding.Unwind | None = None
+
+    @property
+    def exposure_usd(self) -> Float[Array, "*s"]:
+        """`q + x`, which the Kelly ceiling bounds."""
+        return self.position_usd + self.cross_usd
 
 
 def cost_usd(risk: RiskBudget, q: Float[Array, "*s"]) -> Float[Array, "*s"]:
-    """`C(q)` in USD."""
+    """`C(q)` in USD, but for the linear part `c q`, which `cross_bp` is the slope of."""
     used = (q / risk.room_usd) ** 2
     return risk.gamma0 * (1 + risk.convexity * used) * risk.variance_bp2 * (q / BP) ** 2 / 2
+
+
+def cross_bp(risk: RiskBudget) -> Float[Array, "*s"]:
+    """`c` in bp: what a dollar more costs beside the positions in other instruments."""
+    return risk.gamma0 * risk.variance_bp2 * risk.cross_usd / BP
 
 
 def marginal_cost(risk: RiskBudget, q: Float[Array, "*s"]) -> Float[Array, "*s"]:
@@ -219,6 +233,7 @@ def update(
         kelly_usd=ceiling,
         target_usd=jnp.clip(best, -ceiling, ceiling),
         flow_log=payments.flow_log(params.funding, rate, left_s, belief.sigma_bp),
+        cross_usd=account.cross_usd,
     )
     if params.unwind is None:
         return State(told), budget
