@@ -197,7 +197,9 @@ def test_a_long_position_elsewhere_makes_bids_worse_and_asks_better_through_the_
 
     def inventory_bp(q, cross):
         at = bundles.replace(event, account__position_usd=q, account__cross_usd=cross)
-        known_risk = risk.update(p.risk, risk.State(), (at, seen, told), config=risk.Config())[1]
+        known_risk = risk.update(
+            p.risk, risk.init(p.risk, config=risk.Config()), (at, seen, told), config=risk.Config()
+        )[1]
         given = (at, seen, told, known_risk, p.belief)
         surface = pricing.update(p.pricing, pricing.State(), given, config=pricing.Config.small())
         return np.asarray(surface[1].inventory_bp)[:, 0]

@@ -45,6 +45,7 @@ def budget(q, saving=2e-4):
     f = jnp.float64
     values = {"gamma0": 4e-5, "convexity": 3.0, "room_usd": 2e4, "variance_bp2": 150.0}
     values |= {"position_usd": q, "holding_s": 60.0, "carry_bp": 0.0, "kelly_usd": 1e9}
+    values |= {"target_usd": 0.0, "flow_log": 0.0, "cross_usd": 0.0}
     size = abs(q)
     said = unwind.Unwind(*map(f, (saving, saving / size if size else 0.0, saving, 100.0)))
     return risk.RiskBudget(**{k: f(v) for k, v in values.items()}, unwind=said)
@@ -68,7 +69,11 @@ def test_a_read_is_four_slices_and_no_call_out_of_the_kernel_and_none_where_it_i
     """Two rows of two tables; the weights of the other axes are arithmetic."""
     given = tuple(events.row(x, 5) for x in (bundles.stream(), trace().features, trace().belief))
     lower = lambda p: (
-        jax.jit(lambda p, *x: risk.update(p, risk.State(), x, config=risk.Config())[1])
+        jax.jit(
+            lambda p, *x: risk.update(
+                p, risk.init(p, config=risk.Config()), x, config=risk.Config()
+            )[1]
+        )
         .lower(p, *given)
         .as_text()
     )
@@ -182,7 +187,12 @@ def test_the_quotes_move_continuously_through_flat():
 
         def saving(q):
             event = bundles.replace(at(batch), account__position_usd=jnp.float64(q))
-            told = risk.update(p.risk, risk.State(), (event, seen, belief), config=risk.Config())
+            told = risk.update(
+                p.risk,
+                risk.init(p.risk, config=risk.Config()),
+                (event, seen, belief),
+                config=risk.Config(),
+            )
             return float(told[1].unwind.saving), float(told[1].unwind.slope)
 
         assert saving(0.0) == (0.0, 0.0)
