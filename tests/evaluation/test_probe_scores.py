@@ -73,7 +73,7 @@ def test_what_was_said_is_the_surface_s_income_and_costs_in_their_places():
         epnl_bp=-0.7,
     )
     found = outcomes(one, lots_of((2, 0, 1, 4)), np.zeros(6))
-    assert found.p == pytest.approx([0.4] * 4)
+    assert found.p == pytest.approx([1 - 0.7 * 0.9] * 4)
     assert found.edge_said_bp == pytest.approx([(0.3 * 3.0 - 0.2) / 0.4] * 4)
     assert found.pnl_bp == pytest.approx([0, 5 - 0.5 - 0.4 * 0.75, 0, 0])
     assert found.epnl_bp.tolist() == [-0.7] * 4

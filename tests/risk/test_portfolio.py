@@ -169,6 +169,8 @@ def budget(q, cross, **values):
         "holding_s": 60.0,
         "carry_bp": 0.0,
         "kelly_usd": 1e4,
+        "target_usd": 0.0,
+        "flow_log": 0.0,
     }
     return risk.RiskBudget(**{k: F(v) for k, v in (base | values).items()})
 
