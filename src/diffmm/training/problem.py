@@ -173,23 +173,23 @@ class Problem:
     def utilities(self, z: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
         """Of the hard runs of some blocks, float64, `[paths]`."""
         at = self._theta(z)
-        return np.concatenate([np.asarray(self.hard(at, self.draw(k)), np.float64) for k in seeds])
+        return np.concatenate([_float64(self.hard(at, self.draw(k))) for k in seeds])
 
     def slopes(self, z: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Utilities `[paths]` and gradients `[paths, coordinates]` of a relaxed block, float64."""
         found = self.gradient(self._theta(z), self.draw(seed))
-        return np.asarray(found[0], np.float64), np.asarray(found[1], np.float64)
+        return _float64(found[0]), _float64(found[1])
 
     def log_likelihoods(self, z: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
         """L of the paths of some blocks, float64, `[paths]`."""
         at = self._theta(z)
-        each = (np.asarray(self.likelihood(at, self.scored(k)), np.float64) for k in seeds)
+        each = (_float64(self.likelihood(at, self.scored(k))) for k in seeds)
         return np.concatenate(list(each))
 
     def likelihood_slopes(self, z: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """L `[paths]` and its gradients `[paths, coordinates]` of a block, float64."""
         found = self.likelihood_gradient(self._theta(z), self.scored(seed))
-        return np.asarray(found[0], np.float64), np.asarray(found[1], np.float64)
+        return _float64(found[0]), _float64(found[1])
 
     def events(self, seed: int) -> int:
         """Events of a block, without the rows that only fill a frame."""
@@ -198,6 +198,10 @@ class Problem:
     def bytes_per_event(self) -> float:
         """Temporary memory of the gradient over the events of a block."""
         return self.gradient.memory_analysis().temp_size_in_bytes / self.events(0)
+
+
+def _float64(out: jax.Array) -> np.ndarray:
+    return run.fetch(out).astype(np.float64)
 
 
 def _kept(store: dict[int, Any], seed: int, make: Callable[[int], Any]) -> Any:

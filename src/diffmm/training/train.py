@@ -19,6 +19,7 @@ from diffmm.simulation import World
 
 from . import ascent
 from .experiment import Experiment
+from .hosts import Follower
 from .objective import HardRuns
 from .path_likelihood import Grid
 from .problem import Problem
@@ -80,7 +81,7 @@ def problem(
 def run(
     given: Problem,
     experiment: Experiment,
-    folder: RunFolder,
+    folder: RunFolder | Follower,
     tell: Callable[[dict[str, Any]], None],
 ) -> dict[str, Any]:
     """Train to the end from wherever the folder stands; the verdict.
@@ -88,7 +89,7 @@ def run(
     Args:
         given: the problem of this experiment.
         experiment: what is asked.
-        folder: of this run.
+        folder: of this run, or of a process that another one keeps it for.
         tell: called with every line of metrics.
 
     Raises:
