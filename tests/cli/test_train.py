@@ -78,6 +78,11 @@ def test_a_run_that_was_killed_ends_with_the_losses_of_one_that_was_not(tmp_path
         (("train", "-c", SMALL, "--set", "world.name=nowhere"), "no world 'nowhere'"),
         (("train", "-c", SMALL, "--set", "risk.holding=3"), "no parameter 'risk.holding'"),
         (("train", "-c", SMALL, "--devices", "99"), "--devices 99, expected 1 to"),
+        (("train", "-c", SMALL, "--processes", "2"), "expected --coordinator HOST:PORT too"),
+        (
+            ("train", "-c", SMALL, "--coordinator", "h:1", "--processes", "2", "--process", "2"),
+            "process 2 of 2",
+        ),
         (("train", "-c", SMALL, "--resume", "nothing"), "expected auto, never, or the folder"),
         (
             ("tune", "-c", SMALL, "--method", "random", "--budget", "1"),

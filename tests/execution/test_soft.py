@@ -61,8 +61,11 @@ def test_an_order_stays_while_what_it_loses_is_below_a_message(given, usd, stays
 def test_the_choice_becomes_the_hard_one_as_the_temperature_goes_to_zero():
     loss = jnp.array([-1.0, 0.0, 0.9e-3, 1.1e-3, 5.0], jnp.float32)
     message = jnp.float32(1e-3)
-    hard = soft.kept(message, loss, None)
+    old = jnp.full_like(loss, 1e-3)
+    hard = soft.kept(message, old + loss, old, None)
     np.testing.assert_array_equal(hard, [1, 1, 1, 0, 0])
-    np.testing.assert_allclose(soft.kept(message, loss, jnp.float32(1e-3)), hard, atol=1e-6)
-    gap = jnp.abs(soft.kept(message, loss, jnp.float32(0.1)) - hard)
+    np.testing.assert_allclose(
+        soft.kept(message, old + loss, old, jnp.float32(1e-3)), hard, atol=1e-6
+    )
+    gap = jnp.abs(soft.kept(message, old + loss, old, jnp.float32(0.1)) - hard)
     assert 0.1 < float(jnp.max(gap)) < 0.5

@@ -16,6 +16,7 @@ COMMANDS = {
     "train": "parameters uphill by the gradient through the fills of a world, to a checkpoint",
     "sweep": "many configurations on the same random numbers, in processes, on Ray or Slurm",
     "tune": "the gradient, CMA-ES, TPE or random search on the same budget of events",
+    "compare": "results of tune side by side, as curves and against a reference",
     "bench": "latency and throughput, each beside a trivial compiled call",
     "record": "write a venue's frames to a file that replay reads",
     "ckpt": "make, show, verify, promote and export checkpoints",

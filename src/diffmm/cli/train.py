@@ -33,6 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="go on with the newest run of the same experiment that has not ended, or with one",
     )
     add("--devices", type=int, default=1, metavar="N", help="share the paths of a step out")
+    add("--coordinator", metavar="HOST:PORT", help="of the first process, to share a run with it")
+    add("--processes", type=int, default=1, metavar="N", help="which share the run, one a host")
+    add("--process", type=int, default=0, metavar="I", help="which of them; 0 keeps the files")
     add("--json", action="store_true", help="one object on one line of stdout")
 
 
@@ -57,11 +60,18 @@ def main(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace) -> int:
     from diffmm.training import train
     from diffmm.training.experiment_file import load
+    from diffmm.training.hosts import Follower, Leader
 
     more = [] if args.steps is None else [f"train.steps={args.steps}"]
     experiment = load(pathlib.Path(args.config), [*args.set, *more])
-    given, told = prepare(experiment, args.devices)
+    devices = _meet(args)
+    given, told = prepare(experiment, devices)
+    if args.process:
+        train.run(given, experiment, Follower(), lambda line: None)
+        return OK
     folder = _folder(args, experiment, told)
+    if args.processes > 1:
+        folder = Leader(folder.path)
     say(f"run {folder.path}")
     progress = Progress(given, experiment.train.steps)
     try:
@@ -88,6 +98,20 @@ def _run(args: argparse.Namespace) -> int:
     if args.json:
         sys.stdout.write(json.dumps(result) + "\n")
     return OK
+
+
+def _meet(args: argparse.Namespace) -> int:
+    """How many devices share the paths, the other processes' among them."""
+    if args.coordinator is None:
+        if (args.processes, args.process) != (1, 0):
+            raise ValueError("--processes and --process, expected --coordinator HOST:PORT too")
+        return args.devices
+    import jax
+
+    from diffmm.training.hosts import Hosts
+
+    Hosts(args.coordinator, args.processes, args.process).join()
+    return len(jax.devices())
 
 
 def prepare(experiment: Any, devices: int = 1) -> tuple[Any, dict[str, Any]]:

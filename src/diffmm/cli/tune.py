@@ -57,11 +57,11 @@ def _run(args: argparse.Namespace) -> int:
 
     experiment = load(pathlib.Path(args.config), args.set)
     given, told = prepare(experiment)
-    is_grad = args.method == "grad"
-    forwards = costs.forwards(given, np.zeros(len(given.at.names))) if is_grad else 1.0
+    is_grad, start = args.method == "grad", np.zeros(len(given.at.names))
+    forwards = costs.forwards(given, start, experiment.objective) if is_grad else 1.0
     asked = searches.Asked(given, experiment, args.budget, forwards, args.seed)
     started, shown, curve = time.perf_counter(), 0.0, []
-    last = searches.Spent(0.0, 0.0, np.zeros(len(given.at.names)))
+    last = searches.Spent(0.0, 0.0, start)
     for last in searches.search(args.method, asked):
         if last.charged < shown:
             continue
@@ -102,16 +102,17 @@ def _run(args: argparse.Namespace) -> int:
     return OK
 
 
-def _point(given: Any, experiment: Any, at: Any, wall_s: float) -> dict[str, float]:
-    """What is recommended now, on paths kept apart; not charged, the search does not see it."""
+def _point(given: Any, experiment: Any, at: Any, wall_s: float) -> dict[str, Any]:
+    """What is recommended now, on paths that no search sees or selects by; not charged."""
     from diffmm.training import train
 
-    value = train.worth(given, experiment, at.z, train.SELECTION, experiment.train.held_out_paths)
+    value = train.worth(given, experiment, at.z, train.CURVE, experiment.tune.curve_paths)
     return {
         "simulated": at.simulated,
         "charged": at.charged,
         "wall_s": round(wall_s, 2),
         "hard_usd": value,
+        "z": np.asarray(at.z, float).tolist(),
     }
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 
 from diffmm.core import Stage, where
 
@@ -196,7 +197,8 @@ def each_path(
     Args:
         fn: of one path; it may be a gradient.
         lanes: paths side by side in one kernel; must divide the number of paths.
-        devices: among which the lanes are shared out, equally; must divide their number.
+        devices: among which the lanes are shared out, equally; must divide their number. They may
+            be those of several processes, each of which is given all paths; see `fetch`.
 
     Raises:
         ValueError: when the devices do not divide the lanes.
@@ -204,13 +206,14 @@ def each_path(
     if devices is not None and lanes % len(devices):
         raise ValueError(f"{lanes} lanes, expected a multiple of the {len(devices)} devices")
 
+    mesh = None if devices is None else jax.sharding.Mesh(np.array(devices), ("lanes",))
+
     @jax.jit
     def run(theta: Any, paths: Any) -> Any:
         group = lambda x: x.reshape(-1, lanes, *x.shape[1:])
         flat = lambda x: x.reshape(-1, *x.shape[2:])
         side_by_side = jax.vmap(fn, in_axes=(None, 0))
-        if devices is not None:
-            mesh = jax.sharding.Mesh(np.array(devices), ("lanes",))
+        if mesh is not None:
             across = jax.sharding.PartitionSpec("lanes")
             whole = jax.sharding.PartitionSpec()
             side_by_side = jax.shard_map(
@@ -220,6 +223,16 @@ def each_path(
         return jax.tree.map(flat, out)
 
     return run
+
+
+def fetch(out: jax.Array) -> np.ndarray:
+    """An output of `each_path` on the host; parts that other processes hold are fetched.
+
+    One array at a time: two exchanges of one program may pass each other.
+    """
+    if out.is_fully_addressable:
+        return np.asarray(out)
+    return np.asarray(multihost_utils.process_allgather(out, tiled=True))
 
 
 def value_and_gradient(loss: Callable[..., Any]) -> Callable[..., Any]:

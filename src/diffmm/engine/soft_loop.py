@@ -193,7 +193,7 @@ def _row(
 ) -> tuple[State, tuple[graph.Seen, Event, Float[Array, ""]]]:
     """One row: who takes what of ours, what the engine is told, what it believes."""
     vector, taker, draw = given
-    event = _without_us(config.layout.unpack(vector), draw.dtype)
+    event = public(config.layout.unpack(vector), draw.dtype)
     s, is_ask = taker.sign, taker.sign > 0
     pick = lambda x: jnp.where(is_ask, x[1], x[0])
     price, usd = pick(state.standing.price_bp), pick(state.standing.usd)
@@ -266,8 +266,8 @@ def _decide(
     return dataclasses.replace(state, deciding=deciding, standing=state.sent, sent=new)
 
 
-def _without_us(event: Event, dtype: Any) -> Event:
-    """The row as the public sees it without us: a taker's limit becomes his print, or none."""
+def public(event: Event, dtype: Any) -> Event:
+    """The row as everyone sees it without us: a taker's limit becomes his print, or none."""
     event = jax.tree.map(
         lambda x: x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x, event
     )

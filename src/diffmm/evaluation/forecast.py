@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from diffmm.market import Tape
+from diffmm.market import Event, Tape
 
 from .markouts import BLOCK_S, INTERVAL, RESAMPLES
 
@@ -64,7 +64,11 @@ class Moments:
 
 def path(tape: Tape) -> Path:
     """The mid at every row, from the exact ticks."""
-    event = tape.events()
+    return path_of(tape.events())
+
+
+def path_of(event: Event) -> Path:
+    """The same of events stacked on the first axis."""
     book = event.book
     ticks, usd = np.asarray(book.ticks[:, :, 0]), np.asarray(book.usd[:, :, 0], np.float64)
     has_book = np.asarray(book.is_valid[:, :, 0]).all(axis=1) & (ticks[:, 0] < ticks[:, 1])

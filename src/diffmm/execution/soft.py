@@ -4,10 +4,12 @@ What the product does with integers is made continuous where a gradient has to p
 takes the levels of the largest gain; here price and size are the means over the levels, weighted by
 their gain. What stands already stays with the weight `k = sigmoid(x / T)` of
 
-    x = (m - loss) / (m + |loss|),   loss = worth of the new target less worth of what stands
+    x = (m - loss) / (m + |new| + |old|),   loss = new - old
 
-in place of `loss <= m`, which it becomes as T goes to 0. `m` is the message price. Source: ours;
-the limit is tested in `tests/execution/test_soft.py`.
+of the worths of the new target and of what stands, in place of `loss <= m`, which it becomes as T
+goes to 0. `m` is the message price; it is so far below a worth that a choice on its scale alone
+would be a step, through which no slope passes. Source: ours; the limit is tested in
+`tests/execution/test_soft.py`.
 """
 
 import equinox as eqx
@@ -61,8 +63,8 @@ def replace(
     weight = gain / (jnp.sum(gain, axis=1, keepdims=True) + sizes.message_usd)
     mean = lambda x: jnp.sum(weight * x, axis=1)
     usd, away = mean(sizes.size_usd), mean(surface.price_bp[:, :n] - around_bp)
-    loss = mean(sizes.size_usd * worth[:, :n]) - standing.usd * worth[:, n]
-    keep = kept(sizes.message_usd, loss, temperature)
+    new_usd, old_usd = mean(sizes.size_usd * worth[:, :n]), standing.usd * worth[:, n]
+    keep = kept(sizes.message_usd, new_usd, old_usd, temperature)
     old, fresh = keep * standing.usd, (1 - keep) * usd
     moment = old * (standing.price_bp - around_bp) + fresh * away
     total = old + fresh
@@ -71,11 +73,13 @@ def replace(
 
 def kept(
     message_usd: Float[Array, ""],
-    loss_usd: Float[Array, "side"],
+    new_usd: Float[Array, "side"],
+    old_usd: Float[Array, "side"],
     temperature: Float[Array, ""] | None,
 ) -> Float[Array, "side"]:
-    """Weight of what stands, given what it loses against the target."""
-    x = (message_usd - loss_usd) / (message_usd + jnp.abs(loss_usd))
+    """Weight of what stands, given the worth of the target and its own."""
+    scale = message_usd + jnp.abs(new_usd) + jnp.abs(old_usd)
+    x = (message_usd - (new_usd - old_usd)) / scale
     if temperature is None:
         return jax.lax.stop_gradient((x >= 0).astype(x.dtype))
     return jax.nn.sigmoid(x / temperature)

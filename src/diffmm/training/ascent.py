@@ -19,7 +19,7 @@ from .problem import Problem
 
 
 STREAM = 1_000_000
-"""Seeds of one use: training, selection, the final comparison, audits; seeds never meet."""
+"""Seeds of one use: training, selection, the final comparison, curves; seeds never meet."""
 
 
 class State(NamedTuple):
@@ -48,7 +48,7 @@ class Slope(NamedTuple):
 
     **Attributes:**
 
-    - `value_usd`: of the relaxed paths, less the prior's charge.
+    - `value_usd`: of the relaxed paths, less the prior's charge, the likelihood's term added.
     - `gradient`: USD a coordinate.
     - `left_out`: paths without a finite number.
     - `largest_over_median`: of the norms of the paths' gradients.
@@ -61,7 +61,10 @@ class Slope(NamedTuple):
 
 
 def seeds(seed: int, use: int, count: int, first: int = 0) -> list[int]:
-    """Seeds of blocks `first` to `first + count` of a use: 0 training, 1 selection, 2 the end."""
+    """Seeds of blocks `first` to `first + count` of a use.
+
+    Uses are 0 training, 1 selection, 2 the end, 3 curves.
+    """
     base = (4 * seed + use) * STREAM + first
     return list(range(base, base + count))
 
@@ -91,6 +94,10 @@ def slope(problem: Problem, asked: Objective, z: np.ndarray, seed: int) -> Slope
     """The objective's gradient by one block of relaxed paths."""
     utility, by_path = problem.slopes(z, seed)
     ok = np.isfinite(utility) & np.isfinite(by_path).all(axis=1)
+    likely, likely_by_path = np.zeros(ok.size), np.zeros_like(by_path)
+    if asked.likelihood_weight:
+        likely, likely_by_path = problem.likelihood_slopes(z, seed)
+        ok &= np.isfinite(likely) & np.isfinite(likely_by_path).all(axis=1)
     if not ok.any():
         return Slope(float("nan"), np.full(z.size, np.nan), int(ok.size), float("nan"))
     value, weights = value_and_weights(asked, utility[ok], problem.account.wealth_usd)
@@ -99,6 +106,9 @@ def slope(problem: Problem, asked: Objective, z: np.ndarray, seed: int) -> Slope
     z = np.asarray(z, np.float64)
     charge = asked.prior_weight * float(z @ z)
     gradient = weights @ by_path[ok] - 2 * asked.prior_weight * z
+    if asked.likelihood_weight:
+        value += asked.likelihood_weight * float(likely[ok].mean())
+        gradient = gradient + asked.likelihood_weight * likely_by_path[ok].mean(axis=0)
     apart = float(norms.max()) / middle if middle > 0 else float("nan")
     return Slope(value - charge, gradient, int((~ok).sum()), apart)
 

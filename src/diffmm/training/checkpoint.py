@@ -112,7 +112,7 @@ def write(
     path = pathlib.Path(path).resolve()
     if path.exists():
         raise CheckpointError(f"{path.name} exists already; choose another folder or remove it")
-    with ocp.StandardCheckpointer() as checkpointer:
+    with _checkpointer() as checkpointer:
         checkpointer.save(path / ARRAYS, named)
     # Orbax notes the absolute path of this machine here; nothing reads it.
     (path / ARRAYS / "commit_success.txt").unlink(missing_ok=True)
@@ -153,7 +153,7 @@ def read(path: pathlib.Path, named: dict[str, Any]) -> tuple[dict[str, Any], dic
                 f"{name}: found {leaves[name]['dtype']}{leaves[name]['shape']}, "
                 f"expected {x.dtype}{list(np.shape(x))}"
             )
-    with ocp.StandardCheckpointer() as checkpointer:
+    with _checkpointer() as checkpointer:
         return checkpointer.restore(path / ARRAYS, named), manifest["provenance"]
 
 
@@ -166,6 +166,17 @@ def _manifest(path: pathlib.Path) -> tuple[dict[str, Any], str]:
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(f"{path.name} has no readable {MANIFEST}: {error}") from error
     return manifest, hashlib.sha256(text).hexdigest()
+
+
+def _checkpointer() -> ocp.StandardCheckpointer:
+    """One that waits for no other process: what a process writes or reads is its own."""
+    if jax.process_count() == 1:
+        return ocp.StandardCheckpointer()
+    own = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process{own}"
+    )
+    return ocp.StandardCheckpointer(multiprocessing_options=alone)
 
 
 def _named(params: eqx.Module) -> dict[str, Any]:

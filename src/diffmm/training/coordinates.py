@@ -1,7 +1,8 @@
 """Parameters as one vector whose every number has the same scale before anything is known.
 
-A coordinate is the unconstrained value less that of the point, over its prior scale: a factor e for
-a positive parameter, one in log odds for a share, its starting value (or one) for a real number.
+A coordinate is the unconstrained value less that of the point, over its prior scale: near the point
+a factor e for a positive parameter, one in log odds for a share, its starting value (or one) for a
+real number. Farther down a positive parameter falls faster: 60 s are 0.7 s one step below.
 """
 
 import dataclasses

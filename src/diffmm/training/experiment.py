@@ -99,6 +99,10 @@ class Objective(_Table, frozen=True, kw_only=True):
     - `excess_per_s`: cost of a second beyond the room, as a share of what lies beyond.
     - `tail_share`: of `cvar`.
     - `prior_weight`: USD taken off for a coordinate one prior scale from its start, squared.
+    - `likelihood_weight`: USD for a nat a moment of the filter's predictive likelihood on the same
+      paths, see `path_likelihood`; without it a noise that hardly moves a quote may go anywhere.
+    - `likelihood_warm_s`, `likelihood_every_s`: start of a path without, and distance of, its
+      moments.
     """
 
     kind: Literal["mean", "log_growth", "cvar"] = "mean"
@@ -106,12 +110,18 @@ class Objective(_Table, frozen=True, kw_only=True):
     excess_per_s: float = 0.0
     tail_share: float = 0.1
     prior_weight: float = 0.0
+    likelihood_weight: float = 0.0
+    likelihood_warm_s: float = 5.0
+    likelihood_every_s: float = 0.5
 
     def __post_init__(self):
         _within("objective.aversion", self.aversion, 1e-12, 1e6)
         _within("objective.excess_per_s", self.excess_per_s, 0.0, 1e6)
         _within("objective.tail_share", self.tail_share, 1e-3, 1.0)
         _within("objective.prior_weight", self.prior_weight, 0.0, 1e9)
+        _within("objective.likelihood_weight", self.likelihood_weight, 0.0, 1e9)
+        _within("objective.likelihood_warm_s", self.likelihood_warm_s, 0.0, 1e6)
+        _within("objective.likelihood_every_s", self.likelihood_every_s, 1e-2, 1e6)
 
 
 class Train(_Table, frozen=True, kw_only=True):
@@ -176,19 +186,22 @@ class Tune(_Table, frozen=True, kw_only=True):
     - `candidate_paths`: hard runs of a candidate, the same for all.
     - `spread`: standard deviation of the first candidates, in prior scales.
     - `reach`: of the box in which `tpe` and `random` look, in prior scales.
-    - `looks`: points of the curve.
+    - `looks`: points of the curve, about.
+    - `curve_paths`: hard runs of a point of it, which no search sees.
     """
 
     candidate_paths: int = 128
     spread: float = 0.5
     reach: float = 2.0
     looks: int = 10
+    curve_paths: int = 256
 
     def __post_init__(self):
         _within("tune.candidate_paths", self.candidate_paths, 1, 1_000_000)
         _within("tune.spread", self.spread, 1e-6, 100.0)
         _within("tune.reach", self.reach, 1e-6, 100.0)
         _within("tune.looks", self.looks, 1, 1000)
+        _within("tune.curve_paths", self.curve_paths, 1, 1_000_000)
 
 
 class Fills(_Table, frozen=True, kw_only=True):

@@ -218,17 +218,32 @@ def _scores(
     seen, event = _reweighted(old.features, now.features, data), data["event"]
     told = run.watch_in_chunks(stage, now.belief, (event, seen), chunk=config.chunk)
     told, seen = jax.tree.map(lambda x: x[data["row"]], (told, seen))
+    return scores(now.belief, told, seen, data["change_bp"], data["moved"])
+
+
+def scores(
+    params: belief.Params, told: Any, seen: Any, change_bp: Any, moved: Any
+) -> tuple[Any, Any]:
+    """Log density and normalised squared error of moves of the mid, `[moments, horizons]`.
+
+    Args:
+        params: of the belief.
+        told: beliefs at the moments.
+        seen: features there.
+        change_bp: of the mid, `[moments, horizons]`.
+        moved: whether it is another mid.
+    """
 
     def one(told: Any, seen: Any, change: Any, moved: Any) -> tuple[Any, Any]:
         out = []
         for k, horizon in enumerate(forecast.HORIZONS_S):
-            ahead = belief.mid_ahead(now.belief, told, seen, jnp.float32(horizon))
+            ahead = belief.mid_ahead(params, told, seen, jnp.float32(horizon))
             error = (change[k] - ahead.mean) ** 2 / ahead.var
             out.append((ahead.log_density(change[k], moved[k]), error))
-        scores, errors = zip(*out, strict=True)
-        return jnp.stack(scores), jnp.stack(errors)
+        densities, errors = zip(*out, strict=True)
+        return jnp.stack(densities), jnp.stack(errors)
 
-    return jax.vmap(one)(told, seen, data["change_bp"], data["moved"])
+    return jax.vmap(one)(told, seen, change_bp, moved)
 
 
 def _reweighted(old: features.Params, now: features.Params, data: dict[str, Any]) -> Any:

@@ -6,7 +6,7 @@ random numbers. Every block is drawn from its own seed, so a block can be drawn 
 
 import dataclasses
 import functools as ft
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -18,7 +18,9 @@ from diffmm.market import AccountInputs, EncoderConfig
 from diffmm.simulation import paths, soft_fills, World
 from diffmm.simulation.taker_law import Law
 
+from . import path_likelihood
 from .coordinates import Coordinates
+from .path_likelihood import Grid
 
 
 NAMES = (
@@ -53,6 +55,8 @@ NAMES = (
 
 KEPT = 64
 """Blocks in memory."""
+WHERE = Grid()
+NS = 1e9
 
 
 class Problem:
@@ -71,6 +75,7 @@ class Problem:
         block: int,
         lanes: int,
         devices: Sequence[Any] | None = None,
+        grid: Grid = WHERE,
     ) -> None:
         """Nothing is drawn or compiled yet.
 
@@ -85,6 +90,7 @@ class Problem:
             block: runs of one compiled call, a multiple of `lanes`.
             lanes: runs side by side; those of one kernel are shared out among `devices`.
             devices: all that there are, if more than one is to be used.
+            grid: where the likelihood is taken, if it is asked for.
 
         Raises:
             ValueError: for a name that is no trainable scalar, or numbers that do not divide.
@@ -95,24 +101,36 @@ class Problem:
             raise ValueError(f"{block} runs a block, expected a multiple of {lanes} side by side")
         self.world, self.start, self.asked, self.loop = world, start, asked, loop
         self.account, self.frames, self.block, self.lanes = account, frames, block, lanes
-        self.devices = devices
+        self.devices, self.grid = devices, grid
         self.law = Law.of(world, account.taker_fee_bp)
         self.at = Coordinates.about(start, names)
         self._drawn: dict[int, Any] = {}
+        self._moments: dict[int, path_likelihood.Moments] = {}
 
     @ft.cached_property
     def hard(self) -> Any:
         """`(theta, block) -> utility [paths]` of hard runs; `theta` begins with z."""
-        return self._compiled(ft.partial(self._utility, is_hard=True))
+        return self._compiled(ft.partial(self._utility, is_hard=True), self.draw(0))
 
     @ft.cached_property
     def gradient(self) -> Any:
         """`(theta, block) -> (utility [paths], gradient [paths, coordinates])`, relaxed."""
-        return self._compiled(jax.value_and_grad(ft.partial(self._utility, is_hard=False)))
+        relaxed = ft.partial(self._utility, is_hard=False)
+        return self._compiled(jax.value_and_grad(relaxed), self.draw(0))
 
-    def _compiled(self, fn: Any) -> Any:
+    @ft.cached_property
+    def likelihood(self) -> Any:
+        """`(theta, scored) -> L [paths]`, nats a moment, see `path_likelihood`."""
+        return self._compiled(self._log_likelihood, self.scored(0))
+
+    @ft.cached_property
+    def likelihood_gradient(self) -> Any:
+        """`(theta, scored) -> (L [paths], gradient [paths, coordinates])`."""
+        return self._compiled(jax.value_and_grad(self._log_likelihood), self.scored(0))
+
+    def _compiled(self, fn: Any, like: Any) -> Any:
         each = run.each_path(lambda theta, path: fn(*theta, path), self.lanes, self.devices)
-        return each.lower(self._theta(np.zeros(len(self.at.names))), self.draw(0)).compile()
+        return each.lower(self._theta(np.zeros(len(self.at.names))), like).compile()
 
     def _theta(self, z: np.ndarray) -> Any:
         """What the compiled programs read: every world and every start share them."""
@@ -127,13 +145,24 @@ class Problem:
         choice = None if is_hard else asked.replace.temperature
         return soft_loop.play(params, asked, law, path, draws, fill, choice, config=self.loop)[0]
 
+    def _log_likelihood(
+        self, z: Any, raw: Any, law: Law, asked: soft_loop.Params, given: Any
+    ) -> Any:
+        params = dataclasses.replace(self.at, raw=raw).params(z)
+        return path_likelihood.log_likelihood(params, *given, config=self.loop)
+
     def draw(self, seed: int) -> Any:
         """One block of runs and draws; the latest are kept, since they are looked at again."""
-        if seed not in self._drawn:
-            while len(self._drawn) >= KEPT:
-                self._drawn.pop(next(iter(self._drawn)))
-            self._drawn[seed] = self._draw(seed)
-        return self._drawn[seed]
+        return _kept(self._drawn, seed, self._draw)
+
+    def scored(self, seed: int) -> Any:
+        """Rows of a block and the moments in them whose future is predicted."""
+        return self.draw(seed)[0].frames, _kept(self._moments, seed, self._moments_of)
+
+    def _moments_of(self, seed: int) -> path_likelihood.Moments:
+        frame_s = EncoderConfig(layout=self.loop.layout).timer_ns / NS
+        frames = self.draw(seed)[0].frames
+        return path_likelihood.moments(frames, self.loop.layout, self.grid, frame_s)
 
     def _draw(self, seed: int) -> Any:
         encoder = EncoderConfig(layout=self.loop.layout)
@@ -144,12 +173,23 @@ class Problem:
     def utilities(self, z: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
         """Of the hard runs of some blocks, float64, `[paths]`."""
         at = self._theta(z)
-        return np.concatenate([np.asarray(self.hard(at, self.draw(k)), np.float64) for k in seeds])
+        return np.concatenate([_float64(self.hard(at, self.draw(k))) for k in seeds])
 
     def slopes(self, z: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Utilities `[paths]` and gradients `[paths, coordinates]` of a relaxed block, float64."""
         found = self.gradient(self._theta(z), self.draw(seed))
-        return np.asarray(found[0], np.float64), np.asarray(found[1], np.float64)
+        return _float64(found[0]), _float64(found[1])
+
+    def log_likelihoods(self, z: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
+        """L of the paths of some blocks, float64, `[paths]`."""
+        at = self._theta(z)
+        each = (_float64(self.likelihood(at, self.scored(k))) for k in seeds)
+        return np.concatenate(list(each))
+
+    def likelihood_slopes(self, z: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """L `[paths]` and its gradients `[paths, coordinates]` of a block, float64."""
+        found = self.likelihood_gradient(self._theta(z), self.scored(seed))
+        return _float64(found[0]), _float64(found[1])
 
     def events(self, seed: int) -> int:
         """Events of a block, without the rows that only fill a frame."""
@@ -158,3 +198,16 @@ class Problem:
     def bytes_per_event(self) -> float:
         """Temporary memory of the gradient over the events of a block."""
         return self.gradient.memory_analysis().temp_size_in_bytes / self.events(0)
+
+
+def _float64(out: jax.Array) -> np.ndarray:
+    return run.fetch(out).astype(np.float64)
+
+
+def _kept(store: dict[int, Any], seed: int, make: Callable[[int], Any]) -> Any:
+    """From the store, or made and kept there; the oldest goes."""
+    if seed not in store:
+        while len(store) >= KEPT:
+            store.pop(next(iter(store)))
+        store[seed] = make(seed)
+    return store[seed]

@@ -1,11 +1,12 @@
 """The same problem without its gradient, and with it, on one budget of events.
 
 Every search is a generator of what it would recommend now and what it has spent. A candidate is
-worth the objective of its hard runs, on the same paths and draws for every candidate (common
-random numbers). What is charged are forward-equivalent events: one for an event of a hard run, and
-for an event under `value_and_grad` what it was measured to cost.
+worth the objective of its hard runs, on the same paths and draws as those it is compared with
+(common random numbers). What is charged are forward-equivalent events: one for an event of a hard
+run, and for an event under `value_and_grad` what it was measured to cost.
 
-    cma     CMA-ES (Hansen 2016), by the package `cma`
+    cma     CMA-ES (Hansen 2016), by the package `cma`; each generation meets new paths, as each
+            step of the gradient does, or its mean would fit the first ones
     tpe     tree of Parzen estimators (Bergstra et al. 2011), by `optuna`
     random  uniform in the box (Bergstra & Bengio 2012)
     grad    `ascent`, with its looks at hard fills charged too
@@ -22,7 +23,7 @@ import numpy as np
 
 from . import ascent
 from .experiment import Experiment
-from .objective import value_and_weights
+from .objective import HardRuns
 from .problem import Problem
 
 
@@ -78,14 +79,15 @@ class Asked:
         """Seeds of the experiment's own paths, the same for every search."""
         return ascent.seeds(self.experiment.experiment.seed, use, count)
 
-    def worth(self, z: np.ndarray) -> float:
-        """The objective of a candidate's hard runs, in USD."""
+    def worth(self, z: np.ndarray, generation: int = 0) -> float:
+        """The objective of a candidate's hard runs, in USD; each generation has its own paths."""
         count = self.experiment.tune.candidate_paths // self.problem.block
-        utility = self.problem.utilities(z, self.blocks(count))
-        if not np.isfinite(utility).all():
+        seed = self.experiment.experiment.seed
+        blocks = ascent.seeds(seed, TRAINING, count, generation * count)
+        runs = HardRuns.of(self.problem, self.experiment.objective, z, blocks)
+        if runs.not_finite():
             return WORST_USD
-        wealth = self.problem.account.wealth_usd
-        return value_and_weights(self.experiment.objective, utility, wealth)[0]
+        return runs.value_usd(self.experiment.objective, self.problem.account.wealth_usd)
 
 
 def search(method: str, asked: Asked) -> Iterator[Spent]:
@@ -122,9 +124,8 @@ def _grad(asked: Asked) -> Iterator[Spent]:
     wealth = problem.account.wealth_usd
     for k in range(train.steps + 1):
         if k % train.evaluate_every == 0 or k == train.steps:
-            utility = problem.utilities(state.z, look_blocks)
-            value = value_and_weights(asked.experiment.objective, utility, wealth)[0]
-            state = ascent.look(state, value)
+            runs = HardRuns.of(problem, asked.experiment.objective, state.z, look_blocks)
+            state = ascent.look(state, runs.value_usd(asked.experiment.objective, wealth))
             simulated, charged = simulated + look_events, charged + look_events
             yield Spent(simulated, charged, state.best_z)
         if k < train.steps:
@@ -142,7 +143,7 @@ def _cma(asked: Asked) -> Iterator[Spent]:
             import cma
     except ImportError as error:
         raise SearchError("--method cma needs the package cma: install diffmm[tune]") from error
-    n, spent = len(asked.problem.at.names), 0.0
+    n, spent, generation = len(asked.problem.at.names), 0.0, 0
     # A seed of 0 would be drawn from the clock.
     options = {"seed": asked.seed + 1, "verbose": -9}
     if n == 1:
@@ -150,7 +151,9 @@ def _cma(asked: Asked) -> Iterator[Spent]:
     strategy = cma.CMAEvolutionStrategy(np.zeros(n), asked.experiment.tune.spread, options)
     while spent + strategy.popsize * asked.candidate_events <= asked.budget:
         candidates = strategy.ask()
-        strategy.tell(candidates, [-asked.worth(np.asarray(z)) for z in candidates])
+        values = [-asked.worth(np.asarray(z), generation) for z in candidates]
+        strategy.tell(candidates, values)
+        generation += 1
         spent += strategy.popsize * asked.candidate_events
         yield Spent(spent, spent, np.asarray(strategy.result.xfavorite))
 

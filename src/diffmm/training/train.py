@@ -19,7 +19,9 @@ from diffmm.simulation import World
 
 from . import ascent
 from .experiment import Experiment
-from .objective import value_and_weights
+from .hosts import Follower
+from .objective import HardRuns
+from .path_likelihood import Grid
 from .problem import Problem
 from .run_folder import RunFolder
 
@@ -30,7 +32,7 @@ MOST_SKIPPED = 3
 DRAWS = 2000
 """Of the bootstrap over paths."""
 LEVEL = 0.95
-TRAINING, SELECTION, END = 0, 1, 2
+TRAINING, SELECTION, END, CURVE = 0, 1, 2, 3
 
 
 class TrainingError(RuntimeError):
@@ -72,13 +74,14 @@ def problem(
         block=train.paths,
         lanes=train.lanes,
         devices=devices,
+        grid=Grid(asked.likelihood_warm_s, asked.likelihood_every_s),
     )
 
 
 def run(
     given: Problem,
     experiment: Experiment,
-    folder: RunFolder,
+    folder: RunFolder | Follower,
     tell: Callable[[dict[str, Any]], None],
 ) -> dict[str, Any]:
     """Train to the end from wherever the folder stands; the verdict.
@@ -86,7 +89,7 @@ def run(
     Args:
         given: the problem of this experiment.
         experiment: what is asked.
-        folder: of this run.
+        folder: of this run, or of a process that another one keeps it for.
         tell: called with every line of metrics.
 
     Raises:
@@ -156,11 +159,12 @@ def verdict(given: Problem, experiment: Experiment, best: np.ndarray) -> dict[st
     """Start and best place on paths that nothing has seen, hard fills, the same draws."""
     n, seed = experiment.train.final_paths, experiment.experiment.seed
     blocks = ascent.seeds(seed, END, n // given.block)
-    before, after = (given.utilities(z, blocks) for z in (np.zeros_like(best), best))
-    objective = lambda u: value_and_weights(experiment.objective, u, experiment.world.wealth_usd)[0]
+    asked, wealth = experiment.objective, experiment.world.wealth_usd
+    before, after = (HardRuns.of(given, asked, z, blocks) for z in (np.zeros_like(best), best))
+    objective = lambda runs: runs.value_usd(asked, wealth)
     key = jax.random.key(seed)
     picks = np.asarray(jax.random.randint(key, (DRAWS, n), 0, n))
-    gains = np.array([objective(after[k]) - objective(before[k]) for k in picks])
+    gains = np.array([objective(after.picked(k)) - objective(before.picked(k)) for k in picks])
     low, high = np.quantile(gains, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     start, end = objective(before), objective(after)
     named = lambda params: {
@@ -188,11 +192,10 @@ def worth(given: Problem, experiment: Experiment, z: np.ndarray, use: int, paths
         TrainingError: for a utility that is no finite number.
     """
     blocks = ascent.seeds(experiment.experiment.seed, use, paths // given.block)
-    utility = given.utilities(z, blocks)
-    if not np.isfinite(utility).all():
-        bad = int((~np.isfinite(utility)).sum())
-        raise TrainingError(f"{bad} of {utility.size} hard runs have no finite utility")
-    return value_and_weights(experiment.objective, utility, experiment.world.wealth_usd)[0]
+    runs = HardRuns.of(given, experiment.objective, z, blocks)
+    if bad := runs.not_finite():
+        raise TrainingError(f"{bad} of {runs.utility_usd.size} hard runs have no finite utility")
+    return runs.value_usd(experiment.objective, experiment.world.wealth_usd)
 
 
 def _finite(x: float) -> float | None:
