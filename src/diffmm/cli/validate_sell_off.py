@@ -16,6 +16,8 @@ WEALTH_PER_ROOM = 5.0
 """As in the product's defaults: 100,000 USD and a room of 20,000."""
 LEVELS = 2
 """Quotes a side of the quoter, one contract each; a seller who takes both is its ladder sweep."""
+INSIDE = 0.95
+"""Of the touch's half spread, at which the quoter stands without a drift."""
 CHUNK = 1024
 """Frames that a tape is filled up to a multiple of."""
 MOST_ABOVE, NOTIONAL_WITHIN = 0.5, 0.2
@@ -128,11 +130,14 @@ def quoter_lots(tape: Any, rule: Any, contract_usd: float, on_touch: bool) -> An
     from diffmm.core import defaults
     from diffmm.engine import chunks
     from diffmm.policies import gate_and_zone, on_tape
-    from diffmm.simulation import hard_fills
+    from diffmm.simulation import hard_fills, sell_off
 
     # A whole number of lots, which single precision must not make one less.
     size = np.float32(contract_usd * (1 + 1e-6))
-    quoter = eqx.tree_at(lambda p: p.size_usd, defaults(gate_and_zone.Params), size)
+    half_bp = np.float32(INSIDE * sell_off.WORLD.makers.half_spread_bp)
+    quoter = eqx.tree_at(
+        lambda p: (p.size_usd, p.half_spread_bp), defaults(gate_and_zone.Params), (size, half_bp)
+    )
     fills = hard_fills.Config(LEVELS, on_touch, takers_have_limits=True)
     stage = on_tape.build_alone(
         gate_and_zone.build(gate_and_zone.Config(LEVELS)), fills, tape.layout

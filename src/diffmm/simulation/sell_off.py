@@ -11,7 +11,7 @@ import dataclasses
 
 import numpy as np
 
-from . import generative, world
+from . import generative, laws, world
 from .generative import Market
 
 
@@ -30,7 +30,7 @@ class Script:
     flat_s: float = 600.0
     trend_s: float = 540.0
     move_bp: float = -58.0
-    keeps_every: int = 6
+    keeps_every: int = 12
     tilt: float = 1.0
 
     @property
@@ -40,11 +40,15 @@ class Script:
 
 
 WORLD = world.World(
-    title="A quiet book of 6 bp, small takers, nobody informed: what the script is laid over",
-    market=world.Market(volatility_bp=0.5),
-    makers=world.Makers(half_spread_bp=3.0, touch_usd=300.0),
-    takers=world.Takers(rate_s=0.25, mean_usd=110.0, reach_bp=6.0),
+    title="The thin world's book, takers and secrets; a quarter of its flow, a third of its noise",
+    market=world.Market(mid_usd=1000.0, volatility_bp=0.5),
+    makers=world.Makers(half_spread_bp=6.0, touch_usd=3000.0),
+    takers=world.Takers(rate_s=0.25, mean_usd=1000.0, reach_bp=12.0),
+    private=world.Private(informed_share=0.2, sd_bp=3.0, delay_s=30.0, noise_bp=1.0),
 )
+"""What the script is laid over: a market that the shipped parameters of worlds are at home in. One
+contract is a mean taker; the flow is slow, so that a gate is reached when the fall is minutes old.
+"""
 
 
 def simulate(script: Script, seed: int, *, is_rally: bool = False) -> Market:
@@ -58,16 +62,18 @@ def simulate(script: Script, seed: int, *, is_rally: bool = False) -> Market:
     drawn = generative.simulate(WORLD, seed, script.end_s)
     falls = drawn.times_s >= script.flat_s
     public = _path(drawn, script)
-    # A limit stands as far from the new price as it stood from the drawn one.
+    # A limit stands as far from the new price as it stood from the drawn one. Who was informed and is
+    # turned knows nothing of the fall; it is the price that shows it.
     reach = drawn.limit_bp - drawn.public_bp[drawn.at_takers]
     in_fall = falls[drawn.at_takers]
-    buys = np.flatnonzero(in_fall & (drawn.sign > 0))
+    buys = np.flatnonzero(in_fall & (drawn.sign > 0) & (drawn.kind != laws.SNIPER))
     turned = np.delete(buys, np.s_[:: script.keeps_every])
     sign = drawn.sign.copy()
     sign[turned], reach[turned] = -sign[turned], -reach[turned]
     depth = drawn.depth_noise.copy()
     blocks = falls[drawn.at_blocks]
     depth[blocks] += script.tilt * np.array([-0.5, 0.5])[:, None]
+    known = np.where(falls & is_rally, -1.0, 1.0)
     if is_rally:
         public = np.where(falls, -public, public)
         sign, reach = np.where(in_fall, -sign, sign), np.where(in_fall, -reach, reach)
@@ -75,7 +81,7 @@ def simulate(script: Script, seed: int, *, is_rally: bool = False) -> Market:
     return dataclasses.replace(
         drawn,
         public_bp=public,
-        value_bp=public,
+        value_bp=public + known * (drawn.value_bp - drawn.public_bp),
         sign=sign,
         limit_bp=public[drawn.at_takers] + reach,
         depth_noise=depth,
