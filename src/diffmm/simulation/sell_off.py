@@ -62,8 +62,8 @@ def simulate(script: Script, seed: int, *, is_rally: bool = False) -> Market:
     drawn = generative.simulate(WORLD, seed, script.end_s)
     falls = drawn.times_s >= script.flat_s
     public = _path(drawn, script)
-    # A limit stands as far from the new price as it stood from the drawn one. Who was informed and is
-    # turned knows nothing of the fall; it is the price that shows it.
+    # A limit stands as far from the new price as it stood from the drawn one; an informed buyer who
+    # is turned knows nothing of the fall.
     reach = drawn.limit_bp - drawn.public_bp[drawn.at_takers]
     in_fall = falls[drawn.at_takers]
     buys = np.flatnonzero(in_fall & (drawn.sign > 0) & (drawn.kind != laws.SNIPER))
