@@ -70,6 +70,7 @@ def test_a_world_is_scored_by_its_truth_under_every_rule(capsys, tmp_path):
             "cartea_jaimungal",
             "fixed_spread",
             "join_touch",
+            "gate_and_zone",
         ]
         assert all(x["fills"] > 0 for x in policies.values())
         pair, own = policies["glft"]["ours_less_it_60s_usd_per_hour"], "markout_60s_usd_per_hour"

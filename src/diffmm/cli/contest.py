@@ -13,6 +13,8 @@ MOST_LOTS = 20
 """Room in quotes of a reference, at most: its table stays small and its quotes worth placing."""
 FRAMES = 4096
 """Decisions kept whole at a time."""
+GATE = "gate_and_zone"
+"""The predecessor's quoter; no table of depths, so it runs beside those that are."""
 MARGIN = 1.1
 """A quote is at least this many times the least notional, so that a fall does not drop it."""
 
@@ -66,11 +68,15 @@ def run(
         tables = reference.tables(fitted, taste)
     except ValueError as error:
         why_not = str(error)
-    told: Any = _references(market, rule, tables, taste.size_usd, on_touch) if taste else None
+    told: Any = None
+    names: tuple[str, ...] = ()
+    if taste is not None and tables:
+        told = _references(market, rule, tables, taste.size_usd, on_touch)
+        names = (*tables, GATE)
     wakes = tape.frame_index()[0][:, -1]
     standing = {
         name: (told.standing_ticks[wakes, k], told.standing_lots[wakes, k])
-        for k, name in enumerate(tables)
+        for k, name in enumerate(names)
     }
     config = loop.Config.default(on_touch, takers_have_limits=market.is_world)
     ours, ladders = _ours(stepper.Stepper(params, rule, config), tape, standing, lot_usd[wakes])
@@ -82,7 +88,7 @@ def run(
         shifted = eqx.tree_at(lambda p: p.pricing.offset_bp, params, old + offset)
         found, _ = _ours(stepper.Stepper(shifted, rule, config), tape, {}, lot_usd[wakes])
         swept[offset] = as_fills(*found)
-    for k, name in enumerate(tables):
+    for k, name in enumerate(names):
         fills[name] = as_fills(told.lots[:, k], told.lots_ticks[:, k])
     fee, least = account.maker_fee_bp, float(lot_usd[0])
     net = lambda f, h: placed.net_usd(known, f, window, fee, h)
@@ -183,10 +189,13 @@ def _taste(params: Any, account: Any, size_usd: float, lot_usd: float, instrumen
 def _references(
     market: Market, rule: Any, tables: dict[str, Any], size_usd: float, on_touch: bool
 ) -> Any:
+    import equinox as eqx
+    import jax
     import numpy as np
 
+    from diffmm.core import defaults
     from diffmm.engine import chunks
-    from diffmm.policies import on_tape
+    from diffmm.policies import gate_and_zone, on_tape
     from diffmm.simulation import hard_fills
 
     f = lambda x: np.asarray(x, np.float32)
@@ -198,9 +207,19 @@ def _references(
         # The size is a whole number of lots, which single precision must not make one less.
         f(size_usd * (1 + 1e-6)),
     )
+    # The fixed spread is what both of them ask for; their rules differ.
+    quoter = eqx.tree_at(
+        lambda p: (p.half_spread_bp, p.size_usd),
+        defaults(gate_and_zone.Params),
+        (f(np.min(tables["fixed_spread"].depths.bid)), asked.size_usd),
+    )
     fills = hard_fills.Config(1, on_touch, takers_have_limits=market.is_world)
-    stage = _stage(fills, market.tape.layout)
-    return chunks.whole(chunks.fold(stage, asked, market.tape, unpack=chunks.as_packed()))
+    run = lambda stage, given: chunks.whole(
+        chunks.fold(stage, given, market.tape, unpack=chunks.as_packed())
+    )
+    told = run(_stage(fills, market.tape.layout), asked)
+    gated = run(_gate_stage(fills, market.tape.layout), on_tape.Alone(rule, quoter))
+    return jax.tree.map(lambda a, b: np.concatenate([a, b], axis=1), told, gated)
 
 
 @functools.cache
@@ -208,6 +227,13 @@ def _stage(fills: Any, layout: Any) -> Any:
     from diffmm.policies import on_tape
 
     return on_tape.build(fills, layout)
+
+
+@functools.cache
+def _gate_stage(fills: Any, layout: Any) -> Any:
+    from diffmm.policies import gate_and_zone, on_tape
+
+    return on_tape.build_alone(gate_and_zone.build(gate_and_zone.Config()), fills, layout)
 
 
 def _weights(wake_s: Any, window: Any) -> Any:

@@ -1,4 +1,4 @@
-"""`diffmm validate`: belief, surface, gradient, fills, facts and unwinding against what came."""
+"""`diffmm validate`: belief, surface, gradient, fills, facts, unwinding, a sell-off: what came."""
 
 import argparse
 import json
@@ -14,6 +14,7 @@ from . import (
     validate_gradient,
     validate_liquidations,
     validate_pricing,
+    validate_sell_off,
     validate_shadow,
     validate_unwind,
 )
@@ -29,6 +30,7 @@ RUNS = {
     "fills": validate_fills.run,
     "facts": validate_facts.run,
     "unwind": validate_unwind.run,
+    "sell-off": validate_sell_off.run,
 }
 LAG_MS, USABLE = "peak_ms_hl_binance", "usable"
 """Columns of a table of hourly lags."""
@@ -67,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seeds",
         type=int,
         default=1,
-        help="of pricing, unwind in a world: runs pooled, from --seed on",
+        help="of pricing, unwind in a world, and of sell-off: runs, from --seed on",
     )
     add("--probes-only", action="store_true", help="of pricing: no placed quotes, no references")
     add(

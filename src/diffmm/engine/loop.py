@@ -14,7 +14,7 @@ from diffmm import belief
 from diffmm.core import where
 from diffmm.core.health import FATAL
 from diffmm.execution import Targets
-from diffmm.market import Event, Layout
+from diffmm.market import Event, Layout, SIDE_SIGN
 from diffmm.simulation import hard_fills
 
 from . import graph
@@ -249,3 +249,48 @@ def rival(
         return Loop(world, observing, state.deciding), (trades, standing(world))
 
     return jax.lax.scan(step, init(params, rule, config=config), frames)[1]
+
+
+@ft.partial(jax.jit, static_argnames="config")
+def capped(
+    params: graph.Params,
+    rule: hard_fills.Params,
+    frames: Float[Array, "frames rows width"],
+    most_usd: Float[Array, ""],
+    *,
+    config: Config,
+) -> Trades:
+    """Our own decisions with at most so much shown a side, to set beside a maker of one size.
+
+    The best prices keep theirs; what is left below the least notional is not sent.
+    """
+
+    def step(state: Loop, frame: Array) -> tuple[Loop, Trades]:
+        (world, observing), seen, told, filled = _fold_rows(params, rule, state, frame, config)
+        deciding, quotes = graph.decide(params, state.deciding, (seen, told), config=config.engine)
+        world = hard_fills.act(world, at_most(quotes.targets, most_usd, told), told)
+        trades = Trades(filled.lots, filled.lots_ticks, seen.belief.mean[belief.V])
+        return Loop(world, observing, deciding), trades
+
+    return jax.lax.scan(step, init(params, rule, config=config), frames)[1]
+
+
+def at_most(targets: Targets, most_usd: Float[Array, ""], event: Event) -> Targets:
+    """Targets of which a side shows no more than `most_usd`, from the best price on."""
+    sign = jnp.asarray(SIDE_SIGN, jnp.int32)[:, None]
+    away, lots = sign * targets.ticks, targets.lots
+    # Of what stands at better prices, the earlier slot first where two are at one price.
+    earlier = jnp.tril(jnp.ones((lots.shape[1],) * 2, bool), -1)[None]
+    better = (away[:, None, :] < away[:, :, None]) | (
+        (away[:, None, :] == away[:, :, None]) & earlier
+    )
+    before = jnp.sum(jnp.where(better, lots[:, None, :], 0), axis=2)
+    most = jnp.floor(most_usd / event.rules.lot_usd).astype(lots.dtype)
+    left = jnp.clip(most - before, 0, lots)
+    usd = left.astype(most_usd.dtype) * event.rules.lot_usd
+    left = jnp.where(usd >= event.rules.min_notional_usd, left, 0)
+    return dataclasses.replace(
+        targets,
+        lots=left,
+        keep=targets.keep & (left == lots),
+    )

@@ -6,6 +6,7 @@ Source: ours; tested in `tests/policies/test_on_tape.py`.
 """
 
 import functools as ft
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -39,6 +40,13 @@ class Params(eqx.Module):
     ask_bp: Float[Array, "policies inventories"]
     is_from_touch: Bool[Array, "policies"]
     size_usd: Float[Array, ""]
+
+
+class Alone(eqx.Module):
+    """The rule, and the parameters of one quoter with a state of its own."""
+
+    rule: hard_fills.Params
+    quoter: Any
 
 
 class Told(eqx.Module):
@@ -95,3 +103,25 @@ def _quote(table: Depths, is_from_touch: Array, size_usd: Array, event: Event):
 def build(config: hard_fills.Config, layout: Layout) -> Stage:
     """Bind the static choices; the input of a row is a packed vector."""
     return Stage(ft.partial(init, config=config), ft.partial(update, config=config, layout=layout))
+
+
+def build_alone(quoter: Stage, config: hard_fills.Config, layout: Layout) -> Stage:
+    """One quoter that is no table, `(params, state, event) -> (state, Targets)`, in its own loop.
+
+    Its parameters are `Alone`, the input of a row is a packed vector, and what a row leaves behind
+    has one policy.
+    """
+
+    def start(params: Alone) -> tuple[hard_fills.State, Any]:
+        return hard_fills.init(params.rule, config=config), quoter.init(params.quoter)
+
+    def row(params: Alone, state: tuple[hard_fills.State, Any], vector: Array) -> Any:
+        event = layout.unpack(vector)
+        fills, (told, filled) = hard_fills.update(params.rule, state[0], event, config=config)
+        mind, targets = quoter.update(params.quoter, state[1], told)
+        fills = where(told.wake & told.is_valid, hard_fills.act(fills, targets, told), fills)
+        at = fills.orders.ticks[:, 0, 0], fills.orders.lots[:, 0, 0].astype(jnp.int32)
+        out = Told(filled.lots, filled.lots_ticks, *at)
+        return (fills, mind), jax.tree.map(lambda x: x[None], out)
+
+    return Stage(start, row)
