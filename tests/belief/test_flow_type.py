@@ -299,22 +299,22 @@ def test_gradients_are_those_of_finite_differences():
         assert abs(float(slope)) > 1e-4
 
 
-@pytest.mark.parametrize("usd", [1e-30, 500.0, 1e30])
-def test_the_beliefs_gradient_is_finite_where_sizes_are_extreme_and_books_empty(usd):
+@pytest.mark.parametrize("usd", [0.0, 1e-30, 500.0, 1e30])
+def test_gradients_are_finite_where_sizes_are_extreme_and_books_empty(usd):
     batch = filled(market.ASK, usd=usd)
     batch = bundles.replace(
         batch, trade__usd=np.full(np.shape(batch.trade.usd), usd), book__usd=0 * batch.book.usd
     )
+    seen, _ = fold(bundles.stream())
 
-    def value(p):
+    def value(p, unit_bp, trade_usd):
         state = flow_type.init(p)
-        seen, _ = fold(bundles.stream())
         total = 0.0
         for i in (0, 1, bundles.ROWS - 1):
-            given = (events.row(batch, i), events.row(seen, i), jnp.float64(2.0), jnp.float64(10.0))
+            given = (events.row(batch, i), events.row(seen, i), unit_bp, trade_usd)
             state, told = flow_type.update(p, state, given)
-            total = total + jnp.sum(told.log_type[:, 1])
+            total = total + jnp.sum(told.log_type[:, 1]) + jnp.sum(jnp.tanh(told.z))
         return total
 
-    found = jax.grad(value)(types())
+    found = jax.grad(value, argnums=(0, 1, 2))(types(), jnp.float64(2.0), jnp.float64(10.0))
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(found))
