@@ -2,6 +2,7 @@
 
 from . import (
     dynamics as dynamics,
+    flow_type as flow_type,
     gaussian as gaussian,
     glosten_milgrom as glosten_milgrom,
     imm as imm,
@@ -19,4 +20,5 @@ from .model import (
     Params as Params,
     State as State,
     update as update,
+    with_flow_type as with_flow_type,
 )

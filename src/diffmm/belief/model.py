@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float, UInt32
 
 from diffmm.core import (
     all_finite,
+    defaults,
     flag,
     Health,
     numerics,
@@ -28,7 +29,15 @@ from diffmm.core import (
 from diffmm.features import Features, OBSERVATIONS, PARTICIPANTS
 from diffmm.market import ASK, BID, Event, SIDE_SIGN
 
-from . import consistency, dynamics, glosten_milgrom, imm, predictive, reach
+from . import (
+    consistency,
+    dynamics,
+    flow_type as takers,
+    glosten_milgrom,
+    imm,
+    predictive,
+    reach,
+)
 from .dynamics import INFORMED, LOG_SIGMA, MU, V
 from .gaussian import condition, Gaussian, measure
 
@@ -72,6 +81,7 @@ class Params(eqx.Module):
     prior_v_half_spreads: Float[Array, ""] = param(POSITIVE, 1.0)
     prior_log_sigma_sd: Float[Array, ""] = param(POSITIVE, 0.5)
     prior_informed_sd: Float[Array, ""] = param(POSITIVE, 0.3)
+    flow_type: takers.Params | None = None
 
 
 class State(eqx.Module):
@@ -79,6 +89,7 @@ class State(eqx.Module):
     log_mode: Float[Array, "modes"]
     has_started: Bool[Array, ""]
     scored: consistency.State
+    flow_type: takers.State | None = None
 
 
 class Belief(eqx.Module):
@@ -99,6 +110,7 @@ class Belief(eqx.Module):
     - `log_score`: log likelihood of this event's observations and fills.
     - `is_ready`: whether there is a belief at all (a two-sided book was seen).
     - `health`: flags.
+    - `flow_type`: who filled us; `None` where `Params.flow_type` is.
     """
 
     mean: Float[Array, "4"]
@@ -115,6 +127,7 @@ class Belief(eqx.Module):
     log_score: Float[Array, ""]
     is_ready: Bool[Array, ""]
     health: UInt32[Array, ""]
+    flow_type: takers.FlowType | None = None
 
     @property
     def sigma_bp(self) -> Float[Array, ""]:
@@ -134,7 +147,18 @@ def init(params: Params, *, config: Config) -> State:
     mean = jnp.zeros((n, 4), one.dtype)
     modes = Gaussian(mean, jnp.stack([eye] * n))
     scored = consistency.init(params.consistency)
-    return State(modes, jnp.full((n,), -jnp.log(n), one.dtype), jnp.array(False), scored)
+    typed = _no_types(params)
+    return State(modes, jnp.full((n,), -jnp.log(n), one.dtype), jnp.array(False), scored, typed)
+
+
+def with_flow_type(params: Params, types: takers.Params | None = None) -> Params:
+    """The same with types of takers: as given, or as declared, which is without effect."""
+    declared = defaults(takers.Params, params.tail.dtype) if types is None else types
+    return dataclasses.replace(params, flow_type=declared)
+
+
+def _no_types(params: Params) -> takers.State | None:
+    return None if params.flow_type is None else takers.init(params.flow_type)
 
 
 def update(
@@ -164,8 +188,9 @@ def update(
     modes, log_mode = imm.mix(modes, fresh.log_mode, small.transition(generator, event.dt_s))
     modes, log_likelihood, nis = _observe(params, modes, event, seen, config)
     joint = log_mode + log_likelihood
+    typed, said = _typed(params, fresh, event, seen, filled)
     if config.fills:
-        taken, log_fills = _take_fills(params, modes, event, seen)
+        taken, log_fills = _take_fills(params, modes, event, seen, said)
         if filled is None:
             modes, joint = taken, joint + log_fills
         else:
@@ -176,12 +201,13 @@ def update(
     scored = consistency.score(
         params.consistency, fresh.scored, event.dt_s, event.shift_bp, seen.is_flowing
     )
-    new = State(modes, numerics.log_normalise(joint), started, scored)
+    new = State(modes, numerics.log_normalise(joint), started, scored, typed)
     new = dataclasses.replace(new, scored=_renewed(params, new, seen, config))
     new = where(event.is_valid & (started | event.restart), new, state)
     log_score = jax.nn.logsumexp(joint)
     nis = jnp.sum(jnp.exp(new.log_mode) * nis)
-    return new, _belief(params, _shifted(new, seen), event, nis, log_score, config)
+    told = _belief(params, _shifted(new, seen), event, nis, log_score, config)
+    return new, dataclasses.replace(told, flow_type=said)
 
 
 def informed_share(
@@ -190,11 +216,13 @@ def informed_share(
     """`E[sigmoid(logit + b log(1 + size))]` over the posterior of the logit.
 
     The same pi for the belief's fill update and for the surface. `size` is the quote's notional
-    over the mean print: 0 leaves the logit alone.
+    over the mean print: 0 leaves the logit alone. Where takers have types, the mean over their
+    shares.
     """
     sd = jnp.sqrt(var)
     tilt = params.informed_size * jnp.log1p(size)
-    terms = [w * jax.nn.sigmoid(mean + x * sd + tilt) for x, w in zip(NODES, WEIGHTS, strict=True)]
+    share = lambda logit: takers.informed(params.flow_type, None, logit)
+    terms = [w * share(mean + x * sd + tilt) for x, w in zip(NODES, WEIGHTS, strict=True)]
     return terms[0] + terms[1] + terms[2]
 
 
@@ -275,7 +303,8 @@ def _start(params: Params, scored: consistency.State, seen: Features, config: Co
     )
     n = config.modes
     modes = Gaussian(jnp.stack([mean] * n), jnp.stack([jnp.diag(sd)] * n))
-    return State(modes, jnp.full((n,), -jnp.log(n), one.dtype), jnp.array(True), scored)
+    typed = _no_types(params)
+    return State(modes, jnp.full((n,), -jnp.log(n), one.dtype), jnp.array(True), scored, typed)
 
 
 def _entries(seen: Features, config: Config) -> Float[Array, " modes"] | None:
@@ -323,14 +352,31 @@ def _observe(
     return jax.vmap(mode)(modes, move.drift_vol[:n], move.sigma_scale[:n], move.log_sigma_vol[:n])
 
 
+def _typed(
+    params: Params, state: State, event: Event, seen: Features, filled: Float[Array, ""] | None
+) -> tuple[takers.State | None, takers.FlowType | None]:
+    """Types of whoever filled us at this row; `None` where there are none."""
+    if params.flow_type is None:
+        return None, None
+    assert state.flow_type is not None
+    unit, trade, _ = _scales(params, event, seen)
+    given = (event, seen, unit, trade)
+    return takers.update(params.flow_type, state.flow_type, given, filled=filled)
+
+
 def _take_fills(
-    params: Params, modes: Gaussian, event: Event, seen: Features
+    params: Params,
+    modes: Gaussian,
+    event: Event,
+    seen: Features,
+    typed: takers.FlowType | None,
 ) -> tuple[Gaussian, Float[Array, "modes"]]:
     unit, trade, noise = _scales(params, event, seen)
 
     def side(modes, which):
         price, usd = event.fill.price_bp[which], event.fill.usd[which]
         sign = jnp.asarray(SIDE_SIGN, price.dtype)[which]
+        log_type = None if typed is None else typed.log_type[which]
 
         def mode(g):
             depth = sign * (price - g.mean[V])
@@ -338,7 +384,7 @@ def _take_fills(
             fill = lambda pi: glosten_milgrom.posterior(
                 g.mean[V], g.var(V), price, sign, pi, jnp.exp(log_u) / 2, noise
             )
-            return _take(params, g, fill, usd / trade, usd > 0, seen.informed_shift)
+            return _take(params, g, fill, usd / trade, usd > 0, seen.informed_shift, log_type)
 
         return jax.vmap(mode)(modes)
 
@@ -383,7 +429,7 @@ def _take_stop(
         none = lambda pi: glosten_milgrom.passed(
             g.mean[V], g.var(V), price, sign, pi, jnp.exp(log_u) / 2, jnp.exp(log_g), noise
         )
-        return _take(params, g, none, event.trade.usd / trade, stopped, seen.informed_shift)
+        return _take(params, g, none, event.trade.usd / trade, stopped, seen.informed_shift, None)
 
     return jax.vmap(mode)(modes)
 
@@ -395,13 +441,14 @@ def _take(
     size: Float[Array, ""],
     happened: Bool[Array, ""],
     shift: Float[Array, ""] | None,
+    log_type: Float[Array, " types"] | None,
 ) -> tuple[Gaussian, Float[Array, ""]]:
     """One mode after what a taker of `size` mean prints did, and the log likelihood of that."""
     tilt = params.informed_size * jnp.log1p(size)
     tilt = tilt if shift is None else tilt + shift
     sd = jnp.sqrt(g.var(INFORMED))
     logits = [g.mean[INFORMED] + x * sd for x in NODES]
-    shares = [jax.nn.sigmoid(x + tilt) for x in logits]
+    shares = [takers.informed(params.flow_type, log_type, x + tilt) for x in logits]
     logs = [jnp.log(w * given(pi).likelihood) for w, pi in zip(WEIGHTS, shares, strict=True)]
     log_total = jax.nn.logsumexp(jnp.stack(logs))
     weights = [jnp.exp(x - log_total) for x in logs]

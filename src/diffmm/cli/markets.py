@@ -22,6 +22,7 @@ class Market:
     - `tape`: its rows.
     - `truth_bp`: true V at each row in the coordinate of `forecast.Path.mid_bp`; a world has one.
     - `notices`, `counters`: what was odd on the way.
+    - `drawn`: the world's run, with the truth about its takers.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Market:
     truth_bp: Any
     notices: dict[str, int]
     counters: dict[str, int]
+    drawn: Any = None
 
     @property
     def is_world(self) -> bool:
@@ -95,7 +97,7 @@ def _worlds(args: argparse.Namespace, account: Any) -> list[Market]:
         tape, encoder = generative.tape(market, account, EncoderConfig())
         counters = dataclasses.asdict(encoder.counters)
         name = f"{market.instrument.coin} seed {seed}"
-        out.append(Market(name, tape, _truth_bp(market, tape), {}, counters))
+        out.append(Market(name, tape, _truth_bp(market, tape), {}, counters, market))
     return out
 
 

@@ -1,4 +1,4 @@
-"""`diffmm validate`: belief, surface, gradient, fills, facts, unwinding, a sell-off: what came."""
+"""`diffmm validate`: the parts of the engine, each against what came of what it said."""
 
 import argparse
 import json
@@ -11,6 +11,7 @@ from . import (
     tapes,
     validate_facts,
     validate_fills,
+    validate_flow_type,
     validate_gradient,
     validate_liquidations,
     validate_pricing,
@@ -31,6 +32,7 @@ RUNS = {
     "facts": validate_facts.run,
     "unwind": validate_unwind.run,
     "sell-off": validate_sell_off.run,
+    "flow-type": validate_flow_type.run,
 }
 LAG_MS, USABLE = "peak_ms_hl_binance", "usable"
 """Columns of a table of hourly lags."""
@@ -69,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seeds",
         type=int,
         default=1,
-        help="of pricing, unwind in a world, and of sell-off: runs, from --seed on",
+        help="of pricing, unwind, flow-type in a world, and of sell-off: runs, from --seed on",
     )
     add("--probes-only", action="store_true", help="of pricing: no placed quotes, no references")
     add(
@@ -80,6 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     validate_fills.add_arguments(parser)
     validate_facts.add_arguments(parser)
     validate_unwind.add_arguments(parser)
+    validate_flow_type.add_arguments(parser)
     parser.set_defaults(clock=None)
     add_account_arguments(parser)
     add_rule_arguments(parser)

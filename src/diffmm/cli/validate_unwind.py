@@ -17,7 +17,9 @@ from .validate_pricing import RULES
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What only this part takes."""
-    parser.add_argument("--out", metavar="DIR", help="of unwind: checkpoint with the tables")
+    parser.add_argument(
+        "--out", metavar="DIR", help="of unwind, flow-type: checkpoint with what was fitted"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

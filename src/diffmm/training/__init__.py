@@ -8,4 +8,8 @@ from .checkpoint import (
     save as save,
 )
 from .overrides import apply as apply, OverrideError as OverrideError
-from .target import target as target, with_unwind as with_unwind
+from .target import (
+    target as target,
+    with_flow_type as with_flow_type,
+    with_unwind as with_unwind,
+)

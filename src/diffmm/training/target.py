@@ -7,7 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from diffmm import risk
+from diffmm import belief, risk
 from diffmm.core import defaults
 from diffmm.engine import graph
 from diffmm.risk import unwind
@@ -16,10 +16,11 @@ from .checkpoint import MANIFEST
 
 
 UNWIND = "risk.unwind."
+FLOW_TYPE = "belief.flow_type."
 
 
 def target(folder: pathlib.Path) -> graph.Params:
-    """Params for `restore` to fill, the tables of an unwind policy included where there are some.
+    """Params for `restore` to fill, with an unwind policy's tables and types of takers where given.
 
     A folder that cannot be read gives the declared tree; `restore` says what is wrong with it.
 
@@ -29,6 +30,8 @@ def target(folder: pathlib.Path) -> graph.Params:
     declared = defaults(graph.Params)
     try:
         leaves: Any = json.loads((pathlib.Path(folder) / MANIFEST).read_text())["leaves"]
+        if any(name.startswith(FLOW_TYPE) for name in leaves):
+            declared = with_flow_type(declared)
         shapes = {
             x.name: leaves[UNWIND + x.name]["shape"] for x in dataclasses.fields(unwind.Params)
         }
@@ -41,3 +44,10 @@ def target(folder: pathlib.Path) -> graph.Params:
 def with_unwind(params: graph.Params, tables: unwind.Params) -> graph.Params:
     """The same with an unwind policy."""
     return dataclasses.replace(params, risk=risk.with_unwind(params.risk, tables))
+
+
+def with_flow_type(
+    params: graph.Params, types: belief.flow_type.Params | None = None
+) -> graph.Params:
+    """The same with types of takers; as declared where none are given."""
+    return dataclasses.replace(params, belief=belief.with_flow_type(params.belief, types))
