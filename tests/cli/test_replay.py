@@ -9,7 +9,7 @@ from diffmm import cli
 from diffmm.cli import replay
 from diffmm.core import declarations, defaults
 from diffmm.engine import graph
-from diffmm.training import fit, restore
+from diffmm.training import fill_fit, fit, restore
 
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -62,20 +62,22 @@ def test_what_cannot_be_replayed_is_said_and_exits_with_2(capsys, argv, said):
     assert said in err
 
 
-def test_the_shipped_checkpoint_is_fitted_and_holds_the_declared_values_elsewhere():
+@pytest.mark.parametrize(("name", "of_fills"), [("default", fill_fit.NAMES), ("worlds", ())])
+def test_the_shipped_checkpoints_are_fitted_and_hold_the_declared_values_elsewhere(name, of_fills):
     declared = defaults(graph.Params)
-    params, provenance = restore(ROOT / "checkpoints" / "default", declared)
-    fitted = (*fit.FITTED, *(f"features.{term}" for term in fit.TERMS))
+    params, provenance = restore(ROOT / "checkpoints" / name, declared)
+    terms = [f"features.{term}" for term in fit.TERMS]
     changed = set()
     for (path, _), a, b in zip(
         declarations(params), jax.tree.leaves(params), jax.tree.leaves(declared), strict=True
     ):
-        if not path.startswith(fitted):
+        if not path.startswith((*fit.FITTED, *terms, *of_fills)):
             assert (a == b).all(), f"{path} is neither fitted nor as declared"
         elif (a != b).any():
             changed.add(path)
-    assert len(changed) == len(fit.TERMS)
-    assert (provenance["to"], provenance["set"]) == (0.6, [])
+    assert changed == {*terms, *of_fills}
+    assert (provenance["to"], provenance["fills"]) == (0.6, bool(of_fills))
+    assert all(one.split("=")[0] in of_fills for one in provenance["set"])
 
 
 def test_an_unknown_command_exits_with_2(capsys):
