@@ -19,7 +19,7 @@ from diffmm.venues import world_io
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 ENGINE, RULE = graph.Config.small(), defaults(hard_fills.Params)
 CONFIG = fill_fit.Config(probes=probe_run.Config(every_s=1.0, splits=(0.5,), on_touch=(False,)))
-PLANTED = ("belief.reach.depth_decay=1.2", "pricing.sniping=0.15", "belief.reach.queue_decay=2")
+PLANTED = ("pricing.takers_met=0.4", "pricing.sniping=0.15", "pricing.jump_rate=0.2")
 
 
 @ft.cache
@@ -55,8 +55,11 @@ def test_planted_parameters_are_found_from_what_became_of_the_probes():
         new, told = fill_fit.fit(start, samples, CONFIG, ENGINE)
     assert told["end"]["fitted"] > told["start"]["fitted"] + 0.01
     assert told["end"]["left_out"] > told["start"]["left_out"] + 0.01
-    assert float(new.belief.reach.depth_decay) == pytest.approx(1.2, rel=0.15)
-    assert float(new.pricing.sniping) == pytest.approx(0.15, abs=0.03)
+    assert float(new.pricing.takers_met) == pytest.approx(0.4, rel=0.25)
+    assert float(new.pricing.sniping) == pytest.approx(0.15, abs=0.05)
+    assert float(new.pricing.jump_rate) == pytest.approx(0.2, rel=0.4)
+    gap = np.abs(chances(new, sampled()) - chances(planted, sampled()))
+    assert (gap * sampled().weight[:, None]).max() < 0.1
     same = [x for x in jax.tree.leaves(jax.tree.map(jnp.array_equal, new, start)) if not x]
     assert len(same) <= len(fill_fit.NAMES)
 
