@@ -130,7 +130,15 @@ def _shadow(args: argparse.Namespace) -> int:
         with live.journal.in_folder(folder / "journal") as journal:
             core = _core(setup, found, journal)
             say("files", f"{journal.path}   Ctrl-C stops")
-            journal.write({"t": "run", "mode": args.mode, "venue": found.label, "coin": at.coin})
+            journal.write(
+                {
+                    "t": "run",
+                    "mode": args.mode,
+                    "venue": found.label,
+                    "coin": at.coin,
+                    "checkpoint": args.checkpoint,
+                }
+            )
             status = live.Status(sys.stderr, args.status)
             end = asyncio.run(_stream(args, found, core, status, stopper))
             status.show(core)

@@ -32,7 +32,8 @@ def run(args: argparse.Namespace) -> int:
     markets = _markets(args, account)
     on_touch = args.fill_on == "prints_or_touch"
     config = loop.Config.default(on_touch, takers_have_limits=bool(args.world))
-    params, rule = load_params(args.checkpoint, args.set), fill_rule(args)
+    params = load_params(args.checkpoint, args.set, is_generated=bool(args.world))
+    rule = fill_rule(args)
     reads = apply(defaults(joint.Params), args.correlation)
     started = time.perf_counter()
     records, path = portfolio.replay(

@@ -85,11 +85,11 @@ def _run(args: argparse.Namespace) -> int:
     from diffmm.report import summary as report
 
     account = account_inputs(args)
-    args.checkpoint = checkpoints.for_market(args.checkpoint, is_generated=bool(args.world))
     tape, told, _ = find_tape(args, account)
     on_touch = args.fill_on == "prints_or_touch"
     config = loop.Config.default(on_touch, takers_have_limits=bool(args.world))
-    params, rule = load_params(args.checkpoint, args.set), fill_rule(args)
+    params = load_params(args.checkpoint, args.set, is_generated=bool(args.world))
+    rule = fill_rule(args)
     steps = stepper.Stepper(params, rule, config)
     started = time.perf_counter()
     record = steps.replay(tape.frames())
@@ -202,9 +202,10 @@ def find_tape(args: argparse.Namespace, account: Any) -> tuple[Any, dict[str, An
     return tape, told, encoder.now_ns
 
 
-def load_params(checkpoint: str | None, settings: list[str]) -> Any:
-    """A checkpoint's parameters, by default the shipped one's, with settings on top."""
-    return checkpoints.load(checkpoint, settings)[0]
+def load_params(checkpoint: str | None, settings: list[str], *, is_generated: bool) -> Any:
+    """A checkpoint's parameters, by default those shipped for the market, with settings on top."""
+    named = checkpoints.for_market(checkpoint, is_generated=is_generated)
+    return checkpoints.load(named, settings)[0]
 
 
 def fill_rule(args: argparse.Namespace) -> Any:

@@ -30,7 +30,7 @@ def main(args: argparse.Namespace, folder: pathlib.Path) -> int:
     except (rerun.RerunError, JournalError, KeyError, TypeError, OSError) as error:
         say("error", f"{folder}: {error}; expected the folder of a paper or live run")
         return USAGE
-    params = load_params(header["checkpoint"], header["set"])
+    params = load_params(header["checkpoint"], header["set"], is_generated=False)
     steps = Timed(stepper.Stepper(params, None, loop.Config.default()))
     again = rerun.Rerun(steps, Intake(at, account, EncoderConfig()), account)
     found = again.run(records)

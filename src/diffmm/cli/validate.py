@@ -115,7 +115,7 @@ def _run(args: argparse.Namespace) -> int:
     read = lambda clock: tapes.read(args.path, args.coin, args.reference, clock, args.books)
     recording = read(args.clock)
     truth = recording if args.clock == "exchange" else read("exchange")
-    params = load_params(args.checkpoint, args.set)
+    params = load_params(args.checkpoint, args.set, is_generated=False)
     summary, drawn = score(args, recording, truth, params)
     if args.propagation:
         summary["propagation"] = propagation(args, recording.tape) | {"recorded_lags": lags}

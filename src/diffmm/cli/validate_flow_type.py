@@ -13,7 +13,7 @@ import pathlib
 import sys
 from typing import Any
 
-from . import checkpoints, markets
+from . import markets
 from .replay import account_inputs, fill_rule, load_params, say
 
 
@@ -58,8 +58,8 @@ def _fitted(args: argparse.Namespace) -> dict[str, Any]:
     from diffmm.learning import flow_type as learning, typed_fills
     from diffmm.training import save, with_flow_type
 
-    checkpoint = checkpoints.for_market(args.checkpoint, is_generated=True)
-    plain, found = load_params(checkpoint, args.set), markets.find(args, account_inputs(args))
+    plain = load_params(args.checkpoint, args.set, is_generated=True)
+    found = markets.find(args, account_inputs(args))
     if plain.belief.flow_type is not None:
         raise ValueError("this checkpoint has types of takers already; give one without")
     stage, config = typed_fills.build(typed_fills.Config()), learning.Config()

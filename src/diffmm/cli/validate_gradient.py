@@ -5,7 +5,7 @@ import json
 import sys
 from typing import Any
 
-from . import checkpoints, costs
+from . import costs
 from .replay import load_params, say
 
 
@@ -26,8 +26,7 @@ def run(args: argparse.Namespace) -> int:
     if args.paths < 1 or args.paths % config.block:
         raise ValueError(f"--paths {args.paths}, expected a multiple of {config.block}")
     world = world_io.load_world(args.world)
-    named = checkpoints.for_market(args.checkpoint, is_generated=True)
-    check = Check(world, load_params(named, args.set), config)
+    check = Check(world, load_params(args.checkpoint, args.set, is_generated=True), config)
     far = np.zeros(len(NAMES))
     z = check.near(far) if args.point == "near" else far
     found = check.compare(z, args.paths // config.block)

@@ -8,7 +8,7 @@ import shlex
 import sys
 from typing import Any
 
-from . import checkpoints, contest, markets
+from . import contest, markets
 from .replay import account_inputs, fill_rule, load_params, say
 
 
@@ -31,8 +31,8 @@ def run(args: argparse.Namespace) -> int:
     _offsets(args.edge_offsets_bp)
     account = account_inputs(args)
     is_world = args.path is not None and markets.is_world(args.path)
-    named = checkpoints.for_market(args.checkpoint, is_generated=is_world)
-    params, rule = load_params(named, args.set), fill_rule(args)
+    params = load_params(args.checkpoint, args.set, is_generated=is_world)
+    rule = fill_rule(args)
     cancel_s = float(params.pricing.cancel_latency_s)
     if args.life_s <= cancel_s:
         raise ValueError(

@@ -5,7 +5,6 @@ import json
 import sys
 from typing import Any
 
-from . import checkpoints
 from .replay import fill_rule, load_params, say
 from .validate_pricing import RULES
 
@@ -53,7 +52,7 @@ def _compared(args: argparse.Namespace) -> dict[str, Any]:
         gamma_limit_usd=args.gamma_limit_usd,
         maker_fee_bp=args.fee_bp,
     )
-    params = load_params(checkpoints.for_market(args.checkpoint, is_generated=True), args.set)
+    params = load_params(args.checkpoint, args.set, is_generated=True)
     rule = fill_rule(args)
     seeds = {
         f"seed {seed}": _one(script, seed, account, params, rule, contract_usd, on_touch)

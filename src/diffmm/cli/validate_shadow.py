@@ -6,7 +6,7 @@ import pathlib
 import sys
 from typing import Any
 
-from . import checkpoints, markets, runs
+from . import markets, runs
 from .replay import account_inputs, fill_rule, load_params, say
 from .validate_pricing import RULES
 
@@ -42,8 +42,8 @@ def _of_tapes(args: argparse.Namespace) -> dict[str, Any]:
 
     account = account_inputs(args)
     found = markets.find(args, account)
-    named = checkpoints.for_market(args.checkpoint, is_generated=found[0].is_world)
-    params, rule = load_params(named, args.set), fill_rule(args)
+    params = load_params(args.checkpoint, args.set, is_generated=found[0].is_world)
+    rule = fill_rule(args)
     on_touch = args.fill_on == RULES[True]
     config = loop.Config.default(on_touch, takers_have_limits=found[0].is_world)
     each = {}
@@ -90,7 +90,7 @@ def _again(header: dict[str, Any], records: list[dict[str, Any]]) -> tuple[Any, 
 
     at = Instrument.hyperliquid(header["coin"], header["size_decimals"])
     account = AccountInputs(**header["account"])
-    params = load_params(header["checkpoint"], header["set"])
+    params = load_params(header["checkpoint"], header["set"], is_generated=False)
     steps = Timed(stepper.Stepper(params, None, loop.Config.default()))
     again = rerun.Rerun(steps, Intake(at, account, EncoderConfig()), account)
     again.run(records)
@@ -118,7 +118,8 @@ def _of_lines(
     account, rule = account_inputs(args), fill_rule(args)
     tape, _, _ = tape_io.encode(lines, known[header["coin"]], account, EncoderConfig())
     on_touch = args.fill_on == RULES[True]
-    params = load_params(args.checkpoint, args.set)
+    named = args.checkpoint or header.get("checkpoint")
+    params = load_params(named, args.set, is_generated=False)
     steps = stepper.Stepper(params, rule, loop.Config.default(on_touch))
     return {
         "market": str(folder),

@@ -48,7 +48,8 @@ def _compared(args: argparse.Namespace) -> dict[str, Any]:
     from diffmm.training import save, with_unwind
 
     account, rule = account_inputs(args), fill_rule(args)
-    plain, found = load_params(args.checkpoint, args.set), markets.find(args, account)
+    found = markets.find(args, account)
+    plain = load_params(args.checkpoint, args.set, is_generated=found[0].is_world)
     if plain.risk.unwind is not None:
         raise ValueError("this checkpoint has an unwind policy already; give one without")
     on_touch, prior = args.fill_on == RULES[True], learning.Config()
