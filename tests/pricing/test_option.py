@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import integrate, optimize
+from scipy import integrate, optimize, stats
 
 from diffmm.pricing import option
 
@@ -56,6 +56,20 @@ def test_the_time_averaged_option_is_the_quadrature_s(z):
     exact = integrate.quad(lambda t: call(depth, sd * t**0.5) if t > 0 else 0.0, 0, 1, limit=200)[0]
     found = float(option.time_average(jnp.float64(depth), jnp.float64(sd)))
     assert found == pytest.approx(exact, rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("z", [-4.0, -0.5, 0.0, 0.7, 2.5])
+@pytest.mark.parametrize("from_s", [0.0, 0.35, 4.0])
+def test_a_mean_from_when_the_order_stands_is_the_quadrature_s(z, from_s):
+    sigma, tau = 1.3, 0.6
+    depth = z * sigma
+    over = lambda fn: integrate.quad(fn, from_s + 1e-12, from_s + tau, limit=200)[0] / tau
+    loss = over(lambda t: call(depth, sigma * t**0.5))
+    chance = over(lambda t: stats.norm.sf(depth / (sigma * t**0.5)))
+    f = [jnp.float64(x) for x in (depth, sigma, from_s, tau)]
+    assert float(option.between(option.time_average, *f)) == pytest.approx(loss, rel=1e-6, abs=1e-8)
+    found = float(option.between(option.time_average_chance, *f))
+    assert found == pytest.approx(chance, rel=1e-6, abs=1e-8)
 
 
 def test_at_fair_value_the_time_average_is_two_thirds_of_the_value_at_the_end():

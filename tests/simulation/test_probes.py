@@ -65,6 +65,9 @@ def truth(world):
         wake_interval_s=TERMS.life_s / 2,
         sniping=world.sniping.probability,
         takers_met=1.0,
+        # A probe stands from the moment at which the market was seen, and nobody leaves.
+        order_latency_s=1e-9,
+        queue_erosion=1e-9,
         jump_rate=world.market.jump_rate_s * world.sniping.probability,
         jump_sigmas=world.market.jump_bp / max(sigma, 1.0),
         taking=world.unwinding.share,

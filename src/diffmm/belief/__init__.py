@@ -7,6 +7,7 @@ from . import (
     glosten_milgrom as glosten_milgrom,
     imm as imm,
     predictive as predictive,
+    private as private,
     reach as reach,
 )
 from .dynamics import INFORMED as INFORMED, LOG_SIGMA as LOG_SIGMA, MU as MU, V as V
@@ -21,4 +22,5 @@ from .model import (
     State as State,
     update as update,
     with_flow_type as with_flow_type,
+    with_private as with_private,
 )

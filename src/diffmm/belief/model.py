@@ -36,6 +36,7 @@ from . import (
     glosten_milgrom,
     imm,
     predictive,
+    private as premium,
     reach,
 )
 from .dynamics import INFORMED, LOG_SIGMA, MU, V
@@ -82,6 +83,7 @@ class Params(eqx.Module):
     prior_log_sigma_sd: Float[Array, ""] = param(POSITIVE, 0.5)
     prior_informed_sd: Float[Array, ""] = param(POSITIVE, 0.3)
     flow_type: takers.Params | None = None
+    private: premium.Params | None = None
 
 
 class State(eqx.Module):
@@ -90,6 +92,7 @@ class State(eqx.Module):
     has_started: Bool[Array, ""]
     scored: consistency.State
     flow_type: takers.State | None = None
+    private: premium.State | None = None
 
 
 class Belief(eqx.Module):
@@ -147,14 +150,24 @@ def init(params: Params, *, config: Config) -> State:
     mean = jnp.zeros((n, 4), one.dtype)
     modes = Gaussian(mean, jnp.stack([eye] * n))
     scored = consistency.init(params.consistency)
-    typed = _no_types(params)
-    return State(modes, jnp.full((n,), -jnp.log(n), one.dtype), jnp.array(False), scored, typed)
+    unseen = _no_types(params), _no_premium(params)
+    return State(modes, jnp.full((n,), -jnp.log(n), one.dtype), jnp.array(False), scored, *unseen)
 
 
 def with_flow_type(params: Params, types: takers.Params | None = None) -> Params:
     """The same with types of takers: as given, or as declared, which is without effect."""
     declared = defaults(takers.Params, params.tail.dtype) if types is None else types
     return dataclasses.replace(params, flow_type=declared)
+
+
+def with_private(params: Params, given: premium.Params | None = None) -> Params:
+    """The same with private information: as given, or as declared, which is without effect."""
+    declared = defaults(premium.Params, params.tail.dtype) if given is None else given
+    return dataclasses.replace(params, private=declared)
+
+
+def _no_premium(params: Params) -> premium.State | None:
+    return None if params.private is None else premium.init(params.private)
 
 
 def _no_types(params: Params) -> takers.State | None:
@@ -184,10 +197,17 @@ def update(
     started = had | seen.has_book
     fresh = where(had, state, _start(params, state.scored, seen, config))
     modes = Gaussian(fresh.modes.mean.at[:, V].add(event.shift_bp), fresh.modes.root)
+    held = None
+    if params.private is not None:
+        assert fresh.private is not None
+        held, modes = premium.carry(params.private, fresh.private, modes, event, seen)
     generator = _generator(params, config, _entries(seen, config))
     modes, log_mode = imm.mix(modes, fresh.log_mode, small.transition(generator, event.dt_s))
     modes, log_likelihood, nis = _observe(params, modes, event, seen, config)
     joint = log_mode + log_likelihood
+    if params.private is not None:
+        modes, log_print = _take_print(params, modes, event, seen)
+        joint = joint + log_print
     typed, said = _typed(params, fresh, event, seen, filled)
     if config.fills:
         taken, log_fills = _take_fills(params, modes, event, seen, said)
@@ -201,7 +221,7 @@ def update(
     scored = consistency.score(
         params.consistency, fresh.scored, event.dt_s, event.shift_bp, seen.is_flowing
     )
-    new = State(modes, numerics.log_normalise(joint), started, scored, typed)
+    new = State(modes, numerics.log_normalise(joint), started, scored, typed, held)
     new = dataclasses.replace(new, scored=_renewed(params, new, seen, config))
     new = where(event.is_valid & (started | event.restart), new, state)
     log_score = jax.nn.logsumexp(joint)
@@ -303,8 +323,8 @@ def _start(params: Params, scored: consistency.State, seen: Features, config: Co
     )
     n = config.modes
     modes = Gaussian(jnp.stack([mean] * n), jnp.stack([jnp.diag(sd)] * n))
-    typed = _no_types(params)
-    return State(modes, jnp.full((n,), -jnp.log(n), one.dtype), jnp.array(True), scored, typed)
+    unseen = _no_types(params), _no_premium(params)
+    return State(modes, jnp.full((n,), -jnp.log(n), one.dtype), jnp.array(True), scored, *unseen)
 
 
 def _entries(seen: Features, config: Config) -> Float[Array, " modes"] | None:
@@ -335,10 +355,13 @@ def _observe(
     params: Params, modes: Gaussian, event: Event, seen: Features, config: Config
 ) -> tuple[Gaussian, Float[Array, "modes"], Float[Array, "modes"]]:
     move = params.dynamics
+    of_v = None if params.private is None else params.private.volatility
 
     def mode(g, drift_vol, sigma_scale, log_sigma_vol):
         level = seen.z[LEVEL]
-        g = dynamics.predict(move, g, event.dt_s, drift_vol, sigma_scale, log_sigma_vol, level)
+        g = dynamics.predict(
+            move, g, event.dt_s, drift_vol, sigma_scale, log_sigma_vol, level, of_v
+        )
         total, first = jnp.zeros_like(params.tail), jnp.zeros_like(params.tail)
         for k, (_, target) in enumerate((OBSERVATIONS + PARTICIPANTS)[: seen.z.shape[0]]):
             g, log_likelihood, nis = measure(
@@ -430,6 +453,26 @@ def _take_stop(
             g.mean[V], g.var(V), price, sign, pi, jnp.exp(log_u) / 2, jnp.exp(log_g), noise
         )
         return _take(params, g, none, event.trade.usd / trade, stopped, seen.informed_shift, None)
+
+    return jax.vmap(mode)(modes)
+
+
+def _take_print(
+    params: Params, modes: Gaussian, event: Event, seen: Features
+) -> tuple[Gaussian, Float[Array, "modes"]]:
+    """A public taker who did not come as far as we stand: what his price says about V."""
+    assert params.private is not None
+    share, one = params.private.prints, premium.public_print(event, seen)
+    unit, trade, noise = _scales(params, event, seen)
+
+    def mode(g):
+        depth = one.sign * (one.price_bp - g.mean[V])
+        log_u = reach.log_reach(params.reach, depth, jnp.zeros_like(depth), unit, trade)
+        said = lambda pi: glosten_milgrom.posterior(
+            g.mean[V], g.var(V), one.price_bp, one.sign, pi * share, jnp.exp(log_u) / 2, noise
+        )
+        size = event.trade.usd / trade
+        return _take(params, g, said, size, one.happened, seen.informed_shift, None)
 
     return jax.vmap(mode)(modes)
 

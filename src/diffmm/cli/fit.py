@@ -1,4 +1,4 @@
-"""`diffmm fit`: parameters of features and belief from recordings, by likelihood."""
+"""`diffmm fit`: features, belief and fills from recordings or worlds, by likelihood."""
 
 import argparse
 import hashlib
@@ -8,7 +8,7 @@ import pathlib
 import sys
 from typing import Any
 
-from . import tapes
+from . import markets, tapes
 
 
 OK, USAGE = 0, 2
@@ -17,13 +17,19 @@ OK, USAGE = 0, 2
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Everything the command takes."""
     add = parser.add_argument
-    add("path", nargs="+", help="recordings of `<receive ns> <json>` lines, plain or .gz")
-    add("--coin", required=True, metavar="C[,C...]", help="markets of each recording, pooled")
+    add(
+        "path", nargs="+", help="recordings of `<receive ns> <json>` lines, plain or .gz; or worlds"
+    )
+    add("--coin", metavar="C[,C...]", help="markets of each recording, pooled")
     add("--to", type=float, default=1.0, metavar="F", help="share of each recording to fit on")
     add("-o", "--out", required=True, metavar="DIR", help="checkpoint to write; must not exist")
     add("--set", action="append", default=[], metavar="P=V", help="one parameter to start from")
     add("--steps", type=int, help="of the gradient; 0 fits the index alone")
     add("--fills", action="store_true", help="the fill model too, by what became of probe quotes")
+    add("--private", action="store_true", help="with private information, as --set says of it")
+    add("--seed", type=int, default=100, help="of a world: of its first run")
+    add("--seeds", type=int, default=1, help="of a world: runs, from --seed on")
+    add("--for", dest="for_s", type=float, metavar="SECONDS", help="length of a world")
     add("--json", action="store_true", help="one object on one line of stdout")
     tapes.add_arguments(parser)
 
@@ -43,7 +49,7 @@ def main(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace) -> int:
     from diffmm.core import defaults
     from diffmm.engine import graph
-    from diffmm.training import apply, CheckpointError, fit, save
+    from diffmm.training import apply, CheckpointError, fit, save, with_private
 
     if not 0 < args.to <= 1:
         raise ValueError(f"--to {args.to}, expected a share in (0, 1]")
@@ -51,20 +57,32 @@ def _run(args: argparse.Namespace) -> int:
     if out.exists():
         raise CheckpointError(f"{out} exists already; choose another folder or remove it")
     config = fit.Config() if args.steps is None else fit.Config(steps=args.steps)
-    coins = args.coin.split(",")
-    asked = [(path, coin) for path in args.path for coin in coins]
-    given = [tapes.read(x, coin, args.reference, args.clock, args.books).tape for x, coin in asked]
-    params = apply(defaults(graph.Params), args.set)
+    is_world = [markets.is_world(path) for path in args.path]
+    if any(is_world) and not all(is_world):
+        raise ValueError("found recordings beside worlds, expected one kind: fit them apart")
+    if not any(is_world) and not args.coin:
+        raise ValueError("--coin is missing; a recording may hold several markets")
+    coins = args.coin.split(",") if args.coin else []
+    declared = defaults(graph.Params)
+    params = apply(with_private(declared) if args.private else declared, args.set)
+    if any(is_world):
+        found_in, aged = _worlds(args)
+        given = [market.tape for market in found_in]
+        truths = [market.truth_bp for market in found_in]
+    else:
+        asked = [(path, coin) for path in args.path for coin in coins]
+        read = lambda clock: [
+            tapes.read(x, coin, args.reference, clock, args.books).tape for x, coin in asked
+        ]
+        given, truths = read(args.clock), [None] * len(asked)
+        # A fill is decided by how old what we know is when our order arrives: never without it.
+        aged = read("receive") if args.fills else []
     params, found = fit.fit(params, given, args.to, config)
     if args.fills:
-        # A fill is decided by how old what we know is when our order arrives: never without it.
-        aged = [
-            tapes.read(x, coin, args.reference, "receive", args.books).tape for x, coin in asked
-        ]
-        params, found["fills"] = _fills(params, aged, args.to)
+        params, found["fills"] = _fills(params, list(zip(aged, truths, strict=True)), args.to)
     provenance = {
         "source": "diffmm fit",
-        "tapes": {pathlib.Path(path).name: _digest(path) for path in args.path},
+        "tapes": _sources(args),
         "coins": coins,
         "reference": args.reference,
         "to": args.to,
@@ -73,6 +91,7 @@ def _run(args: argparse.Namespace) -> int:
         "set": args.set,
         "steps": config.steps,
         "fills": args.fills,
+        "private": args.private,
         "found": found,
         "version": importlib.metadata.version("diffmm"),
     }
@@ -83,14 +102,35 @@ def _run(args: argparse.Namespace) -> int:
     return OK
 
 
-def _fills(params: Any, tapes: Any, to: float) -> Any:
+def _worlds(args: argparse.Namespace) -> tuple[list[markets.Market], list[Any]]:
+    """Every world's runs, and their tapes: a world's clock is the receive clock."""
+    from diffmm.market import AccountInputs
+
+    named = [argparse.Namespace(**{**vars(args), "path": path}) for path in args.path]
+    found = [market for one in named for market in markets.find(one, AccountInputs())]
+    return found, [market.tape for market in found]
+
+
+def _sources(args: argparse.Namespace) -> dict[str, Any]:
+    """What each recording or world was: its digest, or its runs."""
+    runs = {"seed": args.seed, "seeds": args.seeds, "for_s": args.for_s}
+    return {
+        pathlib.Path(path).name: runs if markets.is_world(path) else _digest(path)
+        for path in args.path
+    }
+
+
+def _fills(params: Any, told: list[tuple[Any, Any]], to: float) -> Any:
     from diffmm.core import defaults
     from diffmm.engine import graph
     from diffmm.simulation import hard_fills
     from diffmm.training import fill_fit
 
     config, engine, rule = fill_fit.Config(), graph.Config.default(), defaults(hard_fills.Params)
-    samples = [fill_fit.sample(tape, params, rule, to, config, engine) for tape in tapes]
+    samples = [
+        fill_fit.sample(tape, params, rule, to, config, engine, truth_bp=truth)
+        for tape, truth in told
+    ]
     return fill_fit.fit(params, samples, config, engine)
 
 

@@ -68,7 +68,8 @@ def candidates(
     count = lambda start, stop: jnp.arange(start, stop, dtype=level.dtype)[None, :]
     crossing = -level[::-1, :1]
     room = jnp.maximum(touch - crossing - 1, 0)
-    inside = crossing + 1 + room * count(0, config.inside) // config.inside
+    # The best place inside is the tick in front of our own touch: they are counted from there.
+    inside = touch - 1 - room * (config.inside - 1 - count(0, config.inside)) // config.inside
     near = touch + count(0, config.near)
     growth = (2 ** (6 * count(1, config.deep + 1) / config.deep) - 1) / (2**6 - 1)
     steps = jnp.ceil(reach_bp / tick_bp * growth.astype(reach_bp.dtype)).astype(touch.dtype)

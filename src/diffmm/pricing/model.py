@@ -10,10 +10,13 @@ For a quote at x on side s (+1 ask), n USD, quote life tau, holding horizon T:
 filled pays its fee, carry and unwinding like any other), `exit` our own liquidity and unwinding. No
 term is scaled by another. Of the takers who come, the share `takers_met` meets the book that we saw
 when we decided: the market moves on before most of them come, and it moves through quotes in jumps
-of its own, which count from when the order stands. Left out: that a quote is filled only once, at
-most `P_u P_o`, and that flow reaches it sooner when V moved towards it within its life,
-`sigma^2 tau k / (2 unit)` bp. Takers lean around a settlement where the Governor says so; the
-belief's evidence is without that. Source: ours; Copeland & Galai (1983) for the option.
+of its own, which count from when the order stands. It may pass one: inside the spread a quote meets
+takers who would have left without a print. The queue in front erodes by cancels while the order
+flies and stands. The option counts the moves since the market was last seen, over the time in which
+the order stands. Left out: that a quote is filled only once, at most `P_u P_o`, and that flow
+reaches it sooner when V moved towards it within its life, `sigma^2 tau k / (2 unit)` bp. Takers
+lean around a settlement where the Governor says so; the belief's evidence is without that.
+Source: ours; Copeland & Galai (1983) for the option.
 """
 
 import dataclasses
@@ -61,7 +64,8 @@ class Params(eqx.Module):
     wake_interval_s: Float[Array, ""] = param(POSITIVE, 0.25, unit="s")
     order_latency_s: Float[Array, ""] = param(POSITIVE, 0.35, unit="s")
     reach: Float[Array, ""] = param(POSITIVE, 8.0)
-    takers_met: Float[Array, ""] = param(SHARE, 0.9)
+    takers_met: Float[Array, ""] = param(POSITIVE, 0.9)
+    queue_erosion: Float[Array, ""] = param(POSITIVE, 0.1, unit="1/s")
     sniping: Float[Array, ""] = param(SHARE, 0.7)
     jump_rate: Float[Array, ""] = param(POSITIVE, 0.005, unit="1/s")
     jump_sigmas: Float[Array, ""] = param(POSITIVE, 3.0, unit="s^0.5")
@@ -156,7 +160,12 @@ def update(
     # Income: the chance of a fill and what it is worth before costs.
     v_now, v_var = belief.mean[beliefs.V], belief.cov[beliefs.V, beliefs.V]
     depth = sign * (grid.price_bp - v_now)
-    log_u = beliefs.reach.log_reach(belief_params.reach, depth, grid.ahead_usd, unit, trade)
+    tau = params.cancel_latency_s + params.wake_interval_s
+    waits_s = event.age_s + params.order_latency_s
+    reached = lambda ahead: jnp.exp(
+        beliefs.reach.log_reach(belief_params.reach, depth, ahead, unit, trade)
+    )
+    met = reached(grid.ahead_usd)
     informed = beliefs.informed_share(
         belief_params,
         belief.mean[beliefs.INFORMED],
@@ -169,32 +178,40 @@ def update(
         grid.price_bp,
         sign,
         informed,
-        jnp.exp(log_u) / 2,
+        met / 2,
         belief_params.signal_noise * unit,
     )
-    tau = params.cancel_latency_s + params.wake_interval_s
     arrivals = hawkes.expected(
         seen.arrival_rate,
         seen.base_rate,
         seen.branching,
         seen.arrival_decay,
-        event.age_s + params.order_latency_s,
+        waits_s,
         tau,
     )
     arrivals = arrivals * jnp.exp(-sign[:, 0] * risk.flow_log)
-    fill = -jnp.expm1(-2 * params.takers_met * arrivals[:, None] * filled.likelihood)
+    # Those in front of us leave without being filled; half way through the life stands for all. A
+    # fill teaches by the queue that we joined behind, and so does `gm`.
+    left = grid.ahead_usd * jnp.exp(-params.queue_erosion * (params.order_latency_s + tau / 2))
+    likelihood = filled.likelihood + (1 - informed) * (reached(left) - met) / 2
+    fill = -jnp.expm1(-2 * params.takers_met * arrivals[:, None] * likelihood)
     tiny, top = jnp.finfo(sigma.dtype).tiny, jnp.finfo(sigma.dtype).max
     log_fill = jnp.log(fill + tiny)
 
     # Costs, each once.
     gm = sign * (filled.mean_bp - v_now)
     life = tau + event.age_s
-    sd = belief.mode_sigma_bp[:, None, None] * jnp.sqrt(life) + jnp.finfo(sigma.dtype).eps
+    by_mode = belief.mode_sigma_bp[:, None, None]
+    sd = by_mode * jnp.sqrt(life) + jnp.finfo(sigma.dtype).eps
     weight = jnp.exp(belief.log_mode)[:, None, None]
-    picked = small.total(weight * option.time_average(depth[None], sd), 0)
+    # The market moves since it was last seen; the order stands from its latency on.
+    stands = lambda average: small.total(
+        weight * option.between(average, depth[None], by_mode, waits_s, tau), 0
+    )
+    picked = stands(option.time_average)
     jumps = option.jump_option(depth, params.jump_rate, params.jump_sigmas * sigma, tau)
     option_bp = params.sniping * picked + jumps
-    passed = small.total(weight * option.time_average_chance(depth[None], sd), 0)
+    passed = stands(option.time_average_chance)
     jumped = option.jump_chance(depth, params.jump_rate, params.jump_sigmas * sigma, tau)
     sniped = 1 - (1 - params.sniping * passed) * jnp.exp(-jumped)
     gamma = small.total(weight * option.gamma(depth[None], sd) * sd**2, 0) / 2

@@ -4,6 +4,8 @@ A quote `d` beyond fair value is picked off by a public move that passes it befo
 Source: Copeland & Galai (1983); Bachelier (1900); the time average is derived here.
 """
 
+from collections.abc import Callable
+
 import jax.numpy as jnp
 from jax.scipy.special import ndtr
 from jaxtyping import Array, Float
@@ -48,6 +50,31 @@ def time_average_chance(
     z = jnp.abs(depth_bp / sd_bp)
     beyond = jnp.maximum((1 + z**2) * ndtr(-z) - z * normal_density(z), 0.0)
     return jnp.where(depth_bp < 0, 1 - beyond, beyond)
+
+
+def between(
+    average: Callable[[Float[Array, "*#s"], Float[Array, "*#s"]], Float[Array, "*s"]],
+    depth_bp: Float[Array, "*#s"],
+    sigma_bp: Float[Array, "*#s"],
+    from_s: Float[Array, ""],
+    tau_s: Float[Array, ""],
+) -> Float[Array, "*s"]:
+    """A mean over `t` uniform in `[from, from + tau]` by the same mean `A(t)` over `[0, t]`.
+
+        ((from + tau) A(from + tau) - from A(from)) / tau
+
+    Args:
+        average: `time_average` or `time_average_chance`.
+        depth_bp: d.
+        sigma_bp: above zero.
+        from_s: from when to when, at least 0.
+        tau_s: above zero.
+    """
+    end_s = from_s + tau_s
+    tiny = jnp.finfo(sigma_bp.dtype).eps
+    at = lambda t: average(depth_bp, sigma_bp * jnp.sqrt(t) + tiny)
+    # Rounding must not make a chance or a loss negative.
+    return jnp.maximum(end_s * at(end_s) - from_s * at(from_s + tiny), 0.0) / tau_s
 
 
 def gamma(depth_bp: Float[Array, "*#s"], sd_bp: Float[Array, "*#s"]) -> Float[Array, "*s"]:

@@ -11,5 +11,6 @@ from .overrides import apply as apply, OverrideError as OverrideError
 from .target import (
     target as target,
     with_flow_type as with_flow_type,
+    with_private as with_private,
     with_unwind as with_unwind,
 )

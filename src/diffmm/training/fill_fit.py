@@ -5,12 +5,22 @@ A probe is filled within its life or not, and the surface says with probability
     P = 1 - (1 - P_u) (1 - P_o)
 
 that flow that does not snipe us, or a public move before our cancel, fills it. The law of the
-queue, the share of takers that meet the book we saw, the share of public moves that find us, and
-how often and how far the market jumps (`NAMES`) are moved uphill on the mean log likelihood of all
-probes of the fitting part, coins and lives pooled; the last block of each five minutes is left out
-and only scored. The decay in depth stays: the queue ahead says nearly the same, and better. What
-the engine saw at each probe is recorded once, since none of these parameters reaches it but through
-fills of our own, and a probe has none. Source: ours; `tests/training/test_fill_fit.py`.
+queue and how it erodes, the share of takers that meet the book we saw, the share of public moves
+that find us, and how often and how far the market jumps (`NAMES`) are moved uphill on the mean log
+likelihood of all probes of the fitting part, coins and lives pooled; the last block of each five
+minutes is left out and only scored. The decay in depth stays: on a recording the queue ahead says
+nearly the same, and better.
+
+In a generative world V is known, and with it what each fill was worth. There the decay in depth,
+the share of informed takers and the noise of what they know (`EDGES`) are moved too, and the score
+of a filled probe gains that of its edge, normal about
+
+    E[edge | filled] = (P_u (edge - gm) - option) / (P_u + P_o)
+
+with the variance that the edges have about it in the fitting part at the start. A recording marks a
+fill by a later mid, which says too little of them. What the engine saw at each probe is recorded
+once, since none of these parameters reaches it but through fills of our own and public prints, and
+what prints taught stays as it was recorded. Source: ours; `tests/training/test_fill_fit.py`.
 """
 
 import dataclasses
@@ -23,6 +33,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from diffmm import belief
 from diffmm.engine import chunks, graph, loop, probe_run, probing, run
 from diffmm.evaluation import forecast, probe_scores
 from diffmm.market import Tape
@@ -38,7 +49,10 @@ NAMES = (
     "pricing.sniping",
     "pricing.jump_rate",
     "pricing.jump_sigmas",
+    "pricing.queue_erosion",
 )
+EDGES = ("belief.reach.depth_decay", "belief.dynamics.informed_mean", "belief.signal_noise")
+"""Of a generative world, beside those."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,14 +87,18 @@ class Sample:
 
     - `asked`: what the surface is asked, stacked, one a moment.
     - `is_filled`: `[moments, lives, side, depths]`.
+    - `edge_bp`: of what was filled, at its mark; 0 where nothing was.
     - `weight`: 1 where the probe counts, `[moments, side, depths]`.
     - `is_left_out`: by moment.
+    - `has_truth`: whether the edges are at the true V.
     """
 
     asked: probing.Asked
     is_filled: np.ndarray
+    edge_bp: np.ndarray
     weight: np.ndarray
     is_left_out: np.ndarray
+    has_truth: bool = False
 
 
 def sample(
@@ -91,14 +109,24 @@ def sample(
     config: Config,
     engine: graph.Config,
     *,
-    takers_have_limits: bool = False,
+    truth_bp: np.ndarray | None = None,
 ) -> Sample:
     """Probes on the first share `to` of a tape's time, and what became of them.
+
+    Args:
+        tape: a market.
+        params: of the engine.
+        rule: latencies and the cancel split.
+        to: share of the tape that is fitted on.
+        config: of the fit.
+        engine: static choices of its stages.
+        truth_bp: true V at each row of a generative world, whose takers carry limits; a fill on a
+            recording is marked at the mid one holding horizon later.
 
     Raises:
         ValueError: where no probe lives and dies within that part.
     """
-    known = forecast.path(tape)
+    known, takers_have_limits = forecast.path(tape), truth_bp is not None
     end_s = to * known.time_s[-1]
     rows = int(np.searchsorted(known.time_s, end_s, side="right"))
     part = dataclasses.replace(tape, rows=tape.rows[:rows])
@@ -117,17 +145,25 @@ def sample(
     hits, _ = probe_run.fill(
         part, rule, placed, priced, lives, split, False, config.probes, takers_have_limits
     )
-    nothing = np.zeros(len(known.time_s))
-    filled = [probe_scores.filled(placed, one, nothing)[0] > 0 for one in hits]
+    mark_bp = (
+        probe_run.marks_at_mid(known, float(params.risk.holding_s)).bp
+        if truth_bp is None
+        else truth_bp[:rows]
+    )
+    anchor_bp = -np.cumsum(np.asarray(part.events().shift_bp, np.float64))[row]
+    filled = [probe_scores.filled(placed, one, mark_bp) for one in hits]
+    edge = [probe_scores.edge_bp(priced.price_bp, anchor_bp, *one) for one in filled]
     latency_s = float(rule.order_latency_ms) / resting.MS_PER_S
     until = known.time_s[row] + latency_s + max(lives) + config.probes.slack_s
     in_time = (until < known.time_s[-1])[:, None, None]
     block = (known.time_s[row] // config.block_s).astype(int) % config.folds
     return Sample(
         _asked(part, row, params, rule, lives, config, closed),
-        np.stack(filled, axis=1),
+        np.stack([lots > 0 for lots, _ in filled], axis=1),
+        np.stack(edge, axis=1).astype(np.float32),
         (priced.is_valid & in_time).astype(np.float32),
         block == config.folds - 1,
+        takers_have_limits,
     )
 
 
@@ -167,38 +203,57 @@ def fit(
     """The parameters of the fill model that made the probes' fates likeliest.
 
     Returns:
-        Params with the leaves of `NAMES` moved, and the mean log likelihood a probe, fitted and
-        left out, at the start and at the end.
+        Params with the leaves of `NAMES` moved, in worlds those of `EDGES` too, and the mean score
+        a probe, fitted and left out, at the start and at the end.
+
+    Raises:
+        ValueError: for samples of recordings and of worlds together, or a world without a fill.
     """
+    has_truth = samples[0].has_truth
+    if any(x.has_truth != has_truth for x in samples):
+        raise ValueError("found recordings beside worlds, expected one kind: fit them apart")
+    names = NAMES + EDGES if has_truth else NAMES
     join = lambda pick: jax.tree.map(lambda *x: np.concatenate(x), *map(pick, samples))
     asked = join(lambda x: x.asked)
-    filled = join(lambda x: x.is_filled).astype(np.float32)
+    filled, edge = join(lambda x: x.is_filled).astype(np.float32), join(lambda x: x.edge_bp)
     weight = join(lambda x: x.weight * ~x.is_left_out[:, None, None])
     apart = join(lambda x: x.weight * x.is_left_out[:, None, None])
-    at = Coordinates.about(params, NAMES)
+    at = Coordinates.about(params, names)
     lives = jnp.asarray(lives_of(params, config), params.pricing.sniping.dtype)
     depths = filled.shape[-1]
 
+    def said(z: Any, asked: Any) -> tuple[Any, Any]:
+        moved = lambda x: _told(x, params, at.params(z))
+        return jax.vmap(lambda x: _outcome(at.params(z), lives, moved(x), depths, engine))(asked)
+
     def loss(z: Any, given: Any) -> tuple[Any, Any]:
-        asked, filled, weight, apart = given
-        p = jax.vmap(lambda x: chance(at.params(z), lives, x, depths, engine))(asked)
+        asked, filled, edge, weight, apart, var = given
+        p, worth = said(z, asked)
         p = jnp.clip(p, config.within, 1 - config.within)
         score = filled * jnp.log(p) + (1 - filled) * jnp.log1p(-p)
+        if has_truth:
+            score = score - filled * ((edge - worth) ** 2 / var + jnp.log(var)) / 2
         mean = lambda w: jnp.sum(w[:, None] * score) / jnp.maximum(jnp.sum(w) * len(lives), 1)
         return -mean(weight), mean(apart)
 
+    z = jnp.zeros(len(names), jnp.float32)
+    counts = filled * weight[:, None]
+    if has_truth and not counts.any():
+        raise ValueError("no probe of these worlds was filled, expected some: give more --seeds")
+    # The noise of an edge is what the model at the start leaves unexplained.
+    off = edge - np.asarray(said(z, asked)[1]) if has_truth else edge
+    var = np.float32((counts * off**2).sum() / counts.sum() if has_truth else 1.0)
     step = run.value_and_gradient(loss)
     optimiser = optax.adam(optax.cosine_decay_schedule(config.learning_rate, config.steps))
-    z = jnp.zeros(len(NAMES), jnp.float32)
     state, told = optimiser.init(z), []
     for _ in range(config.steps + 1):
-        (value, left_out), gradient = step(z, (asked, filled, weight, apart))
+        (value, left_out), gradient = step(z, (asked, filled, edge, weight, apart, var))
         told.append({"fitted": -float(value), "left_out": float(left_out)})
         before = z
         move, state = optimiser.update(gradient, state)
         z = z + jnp.asarray(move)
     new = at.chosen(np.asarray(before), params)
-    leaves = dict(zip(NAMES, _values(new), strict=True))
+    leaves = dict(zip(names, _values(new, names), strict=True))
     return new, {"start": told[0], "end": told[-1], **leaves}
 
 
@@ -206,9 +261,26 @@ def chance(
     params: graph.Params, lives_s: Any, asked: probing.Asked, depths: int, engine: graph.Config
 ) -> Any:
     """P of every probe of one moment, `[lives, side, depths]`; to be differentiated."""
+    return _outcome(params, lives_s, asked, depths, engine)[0]
+
+
+def _outcome(
+    params: graph.Params, lives_s: Any, asked: probing.Asked, depths: int, engine: graph.Config
+) -> tuple[Any, Any]:
+    """P, and the edge that a fill is said to have, of every probe of one moment."""
     s = _priced(params, lives_s, asked, engine)
     ours = lambda x: x[:, :, -depths:]
-    return 1 - (1 - ours(s.fill)) * (1 - ours(s.sniped))
+    fill, sniped = ours(s.fill), ours(s.sniped)
+    either = fill + sniped + jnp.finfo(fill.dtype).tiny ** 0.5
+    worth = (fill * (ours(s.edge_bp) - ours(s.gm_bp)) - ours(s.option_bp)) / either
+    return 1 - (1 - fill) * (1 - sniped), worth
+
+
+def _told(asked: probing.Asked, before: graph.Params, after: graph.Params) -> probing.Asked:
+    """What was asked, the logit of the informed about the new mean in place of the old."""
+    moved = after.belief.dynamics.informed_mean - before.belief.dynamics.informed_mean
+    mean = asked.belief.mean.at[belief.INFORMED].add(moved)
+    return dataclasses.replace(asked, belief=dataclasses.replace(asked.belief, mean=mean))
 
 
 def _priced(params: graph.Params, lives_s: Any, asked: probing.Asked, engine: graph.Config) -> Any:
@@ -217,9 +289,9 @@ def _priced(params: graph.Params, lives_s: Any, asked: probing.Asked, engine: gr
     return probing.surfaces(params, lives_s, nothing, asked, config=engine.pricing)[1]
 
 
-def _values(params: graph.Params) -> list[float]:
+def _values(params: graph.Params, names: Sequence[str]) -> list[float]:
     found = []
-    for name in NAMES:
+    for name in names:
         leaf: Any = params
         for part in name.split("."):
             leaf = getattr(leaf, part)

@@ -155,7 +155,9 @@ def fit_index(
     def solve(left_out: int | None, penalty: float) -> np.ndarray:
         keep = np.arange(config.folds) != left_out
         a, b = squares[keep].sum(axis=0), products[keep].sum(axis=0)
-        return np.linalg.solve(a + penalty * np.diag(np.diag(a)), b)
+        own = np.diag(a)
+        # A term that never spoke, as the order flow of a world, is worth nothing.
+        return np.linalg.solve(a + np.diag(np.where(own > 0, penalty * own, 1.0)), b)
 
     def explained(penalty: float) -> float:
         total = 0.0

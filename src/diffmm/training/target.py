@@ -17,10 +17,11 @@ from .checkpoint import MANIFEST
 
 UNWIND = "risk.unwind."
 FLOW_TYPE = "belief.flow_type."
+PRIVATE = "belief.private."
 
 
 def target(folder: pathlib.Path) -> graph.Params:
-    """Params for `restore` to fill, with an unwind policy's tables and types of takers where given.
+    """Params for `restore` to fill, with the optional parts that its manifest names.
 
     A folder that cannot be read gives the declared tree; `restore` says what is wrong with it.
 
@@ -32,6 +33,8 @@ def target(folder: pathlib.Path) -> graph.Params:
         leaves: Any = json.loads((pathlib.Path(folder) / MANIFEST).read_text())["leaves"]
         if any(name.startswith(FLOW_TYPE) for name in leaves):
             declared = with_flow_type(declared)
+        if any(name.startswith(PRIVATE) for name in leaves):
+            declared = with_private(declared)
         shapes = {
             x.name: leaves[UNWIND + x.name]["shape"] for x in dataclasses.fields(unwind.Params)
         }
@@ -51,3 +54,8 @@ def with_flow_type(
 ) -> graph.Params:
     """The same with types of takers; as declared where none are given."""
     return dataclasses.replace(params, belief=belief.with_flow_type(params.belief, types))
+
+
+def with_private(params: graph.Params, given: belief.private.Params | None = None) -> graph.Params:
+    """The same with private information; as declared where nothing is given."""
+    return dataclasses.replace(params, belief=belief.with_private(params.belief, given))
