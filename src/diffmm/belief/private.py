@@ -6,9 +6,10 @@ The mid shows M. A move of the mid moves V one for one, `follow` of it at once, 
 the mid stays until later mids wear it down; without this an observed mid pulls V onto itself within
 seconds, and what a fill taught is forgotten before it comes true. A public print that did not reach
 us is the evidence that it would have been as a fill at its price: Glosten-Milgrom's update with
-`prints` of the informed share, 0 for none. Nothing is counted twice: a print that reached an order
-of ours is told as a fill. Source: Glosten & Milgrom (1985); the split into public and private, ours
-(tests/belief/test_private.py).
+`prints` of the informed share, 0 for none. A print that reached an order of ours is left to the
+fill that tells of it. One that stopped short of an order says two things of one taker, that he came
+so far and no farther; their product stands for the difference of the two likelihoods. Source:
+Glosten & Milgrom (1985); the split into public and private, ours (tests/belief/test_private.py).
 """
 
 import dataclasses
