@@ -10,9 +10,7 @@ import time
 
 import pytest
 
-from diffmm.core import defaults
-from diffmm.engine import graph
-from diffmm.training import restore
+from diffmm.training import restore, target
 
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -62,7 +60,7 @@ def test_a_run_that_was_killed_ends_with_the_losses_of_one_that_was_not(tmp_path
     assert bare[0] == bare[1]
     # Tuning makes it better on runs that nothing has seen.
     assert results[0]["gain_usd"]["low"] > 0
-    params, provenance = restore(folders[0] / "best", defaults(graph.Params))
+    params, provenance = restore(folders[0] / "best", target(folders[0] / "best"))
     moved = results[0]["parameters"]["pricing.offset_bp"]["end"]
     assert float(params.pricing.offset_bp) == pytest.approx(moved)
     assert provenance["experiment"]["experiment"]["name"] == "small"

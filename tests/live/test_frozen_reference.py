@@ -56,5 +56,12 @@ def test_a_frozen_reference_loses_its_weight_in_seconds_and_then_the_quotes_are_
     late = [t for t in both if t > FORGOTTEN_S]
     assert len(late) > 0.95 * sum(t > FORGOTTEN_S for t in without)
     assert max(abs(without[t][2] - frozen[t][2]) for t in early) > 0
-    assert [without[t][:2] for t in late] == [frozen[t][:2] for t in late]
+    assert [without[t][0] for t in late] == [frozen[t][0] for t in late]
+    # What it once said fades and is never exactly nothing: a size may cross the edge of a lot,
+    # and an order that is kept carries it on.
+    lots = np.array([[x[t][1] for t in late] for x in (without, frozen)])
+    assert np.abs(lots[0] - lots[1]).max() <= 1
+    fair = np.array([[x[t][2] for t in late] for x in (without, frozen)])
+    assert np.abs(fair[0] - fair[1]).max() < 1e-3
+    assert np.abs(fair[0] - fair[1])[np.array(late) > 10 * FORGOTTEN_S].max() < 1e-5
     assert any(np.any(without[t][1]) for t in late), "there are quotes to compare"
