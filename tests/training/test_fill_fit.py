@@ -44,7 +44,7 @@ def sample_of(some, to):
 def chances(params, one):
     lives = jnp.asarray(fill_fit.lives_of(params, CONFIG), jnp.float32)
     depths = one.weight.shape[-1]
-    fn = lambda asked: fill_fit.chance(params, lives, asked, depths, ENGINE)
+    fn = lambda asked: fill_fit.outcome(params, lives, asked, depths, ENGINE)[0]
     return np.asarray(jax.jit(jax.vmap(fn))(one.asked))
 
 
@@ -75,7 +75,7 @@ def test_planted_edges_are_found_from_what_fills_were_worth():
     planted = apply(start, ("belief.dynamics.informed_mean=0.5", "belief.signal_noise=0.6"))
     lives = jnp.asarray(fill_fit.lives_of(start, CONFIG), jnp.float32)
     depths = sampled().weight.shape[-1]
-    told = lambda asked: fill_fit._outcome(
+    told = lambda asked: fill_fit.outcome(
         planted, lives, fill_fit._told(asked, start, planted), depths, ENGINE
     )
     p, worth = map(np.asarray, jax.jit(jax.vmap(told))(sampled().asked))
@@ -91,7 +91,7 @@ def test_planted_edges_are_found_from_what_fills_were_worth():
         np.asarray,
         jax.jit(
             jax.vmap(
-                lambda asked: fill_fit._outcome(
+                lambda asked: fill_fit.outcome(
                     new, lives, fill_fit._told(asked, start, new), depths, ENGINE
                 )
             )
@@ -100,7 +100,7 @@ def test_planted_edges_are_found_from_what_fills_were_worth():
     counts = (sampled().weight > 0)[:, None] & (p > 0.05)
     off = lambda x: np.sqrt(np.mean(np.square(x - worth)[counts]))
     with_start = np.asarray(
-        jax.jit(jax.vmap(lambda asked: fill_fit._outcome(start, lives, asked, depths, ENGINE)[1]))(
+        jax.jit(jax.vmap(lambda asked: fill_fit.outcome(start, lives, asked, depths, ENGINE)[1]))(
             sampled().asked
         )
     )

@@ -58,7 +58,7 @@ def predict(
     sigma_scale: Float[Array, ""],
     log_sigma_vol: Float[Array, ""],
     log_sigma_level: Float[Array, ""],
-    of_v: Float[Array, ""] | None = None,
+    of_v: Float[Array, ""] | float = 1.0,
 ) -> Gaussian:
     """One mode over `dt_s`: cubature points through the drift, analytic process noise.
 
@@ -81,7 +81,7 @@ def predict(
     spread = lambda rate: jnp.sqrt(-jnp.expm1(-2 * rate * dt_s) + jnp.finfo(dt_s.dtype).eps)
     noise = jnp.stack(
         [
-            scale * root_dt if of_v is None else of_v * scale * root_dt,
+            of_v * scale * root_dt,
             drift_vol * scale * spread(params.drift_rate),
             log_sigma_vol / jnp.sqrt(2 * params.log_sigma_rate) * spread(params.log_sigma_rate),
             params.informed_vol / jnp.sqrt(2 * params.informed_rate) * spread(params.informed_rate),

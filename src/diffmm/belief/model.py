@@ -355,7 +355,7 @@ def _observe(
     params: Params, modes: Gaussian, event: Event, seen: Features, config: Config
 ) -> tuple[Gaussian, Float[Array, "modes"], Float[Array, "modes"]]:
     move = params.dynamics
-    of_v = None if params.private is None else params.private.volatility
+    of_v = 1.0 if params.private is None else params.private.volatility
 
     def mode(g, drift_vol, sigma_scale, log_sigma_vol):
         level = seen.z[LEVEL]
@@ -430,20 +430,29 @@ def _scales(
     return unit, trade, params.signal_noise * unit
 
 
-def _take_stop(
-    params: Params, modes: Gaussian, event: Event, seen: Features
-) -> tuple[Gaussian, Float[Array, "modes"]]:
-    """A print that stopped short of our nearest order on its side: the fill that did not come."""
-    unit, trade, noise = _scales(params, event, seen)
+def _short(
+    event: Event,
+) -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""], Bool[Array, ""]]:
+    """The row's taker: his sign, how far out our nearest order to him rests and the queue in front
+    of it (infinity and 0 without one), and whether there is a print and it stopped short of that.
+    """
     which = jnp.where(event.trade.sign > 0, ASK, BID)
     sign = jnp.sign(event.trade.sign)
     mine = jax.tree.map(lambda x: x[which], event.orders)
     away = jnp.where(mine.is_resting, sign * mine.price_bp, jnp.inf)
     nearest = jnp.min(away)
-    stopped = (event.trade.usd > 0) & (sign * event.trade.price_bp < nearest)
-    stopped = stopped & jnp.isfinite(nearest)
-    price = jnp.where(stopped, sign * nearest, seen.fair_bp)
     ahead = jnp.sum(jnp.where(mine.is_resting & (away == nearest), mine.ahead_usd, 0.0))
+    return sign, nearest, ahead, (event.trade.usd > 0) & (sign * event.trade.price_bp < nearest)
+
+
+def _take_stop(
+    params: Params, modes: Gaussian, event: Event, seen: Features
+) -> tuple[Gaussian, Float[Array, "modes"]]:
+    """A print that stopped short of our nearest order on its side: the fill that did not come."""
+    unit, trade, noise = _scales(params, event, seen)
+    sign, nearest, ahead, is_short = _short(event)
+    stopped = is_short & jnp.isfinite(nearest)
+    price = jnp.where(stopped, sign * nearest, seen.fair_bp)
 
     def mode(g):
         depth = sign * (price - g.mean[V])
@@ -462,17 +471,21 @@ def _take_print(
 ) -> tuple[Gaussian, Float[Array, "modes"]]:
     """A public taker who did not come as far as we stand: what his price says about V."""
     assert params.private is not None
-    share, one = params.private.prints, premium.public_print(event, seen)
+    share = params.private.prints
     unit, trade, noise = _scales(params, event, seen)
+    sign, _, _, is_short = _short(event)
+    # One message holds a print for each order that a taker met; the first stands for him.
+    happened = is_short & (event.dt_s > 0)
+    price = jnp.where(happened, event.trade.price_bp, seen.fair_bp)
 
     def mode(g):
-        depth = one.sign * (one.price_bp - g.mean[V])
+        depth = sign * (price - g.mean[V])
         log_u = reach.log_reach(params.reach, depth, jnp.zeros_like(depth), unit, trade)
         said = lambda pi: glosten_milgrom.posterior(
-            g.mean[V], g.var(V), one.price_bp, one.sign, pi * share, jnp.exp(log_u) / 2, noise
+            g.mean[V], g.var(V), price, sign, pi * share, jnp.exp(log_u) / 2, noise
         )
         size = event.trade.usd / trade
-        return _take(params, g, said, size, one.happened, seen.informed_shift, None)
+        return _take(params, g, said, size, happened, seen.informed_shift, None)
 
     return jax.vmap(mode)(modes)
 

@@ -15,13 +15,12 @@ Glosten & Milgrom (1985); the split into public and private, ours (tests/belief/
 import dataclasses
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from diffmm.core import param, POSITIVE, SHARE
 from diffmm.features import Features
-from diffmm.market import ASK, BID, Event
+from diffmm.market import Event
 
 from .dynamics import V
 from .gaussian import Gaussian
@@ -49,14 +48,6 @@ class State(eqx.Module):
     has_mid: Bool[Array, ""]
 
 
-class Print(eqx.Module):
-    """A public taker who stopped short of us: his side, his price, and whether there is one."""
-
-    sign: Float[Array, ""]
-    price_bp: Float[Array, ""]
-    happened: Bool[Array, ""]
-
-
 def init(params: Params) -> State:
     """No mid yet."""
     return State(jnp.zeros_like(params.follow), jnp.array(False))
@@ -71,13 +62,3 @@ def carry(
     mean = modes.mean.at[:, V].add(params.follow * moved)
     mid = jnp.where(seen.has_book, seen.mid_bp, before)
     return State(mid, state.has_mid | seen.has_book), dataclasses.replace(modes, mean=mean)
-
-
-def public_print(event: Event, seen: Features) -> Print:
-    """The row's print, if it is a taker's first and met no order of ours."""
-    which = jnp.where(event.trade.sign > 0, ASK, BID)
-    sign = jnp.sign(event.trade.sign)
-    mine = jax.tree.map(lambda x: x[which], event.orders)
-    nearest = jnp.min(jnp.where(mine.is_resting, sign * mine.price_bp, jnp.inf))
-    happened = (event.trade.usd > 0) & (sign * event.trade.price_bp < nearest) & (event.dt_s > 0)
-    return Print(sign, jnp.where(happened, event.trade.price_bp, seen.fair_bp), happened)

@@ -17,8 +17,8 @@ of a filled probe gains that of its edge, normal about
 
     E[edge | filled] = (P_u (edge - gm) - option) / (P_u + P_o)
 
-with the variance that the edges have about it in the fitting part at the start. A recording marks a
-fill by a later mid, which says too little of them. What the engine saw at each probe is recorded
+with the variance that the edges have about it in the fitting part at the start. A later mid, all
+that a recording has, says too little of them. What the engine saw at each probe is recorded
 once, since none of these parameters reaches it but through fills of our own and public prints, and
 what prints taught stays as it was recorded. Source: ours; `tests/training/test_fill_fit.py`.
 """
@@ -87,7 +87,8 @@ class Sample:
 
     - `asked`: what the surface is asked, stacked, one a moment.
     - `is_filled`: `[moments, lives, side, depths]`.
-    - `edge_bp`: of what was filled, at its mark; 0 where nothing was.
+    - `edge_bp`: of what was filled, at the true V; 0 where nothing was, and without meaning on a
+      recording.
     - `weight`: 1 where the probe counts, `[moments, side, depths]`.
     - `is_left_out`: by moment.
     - `has_truth`: whether the edges are at the true V.
@@ -120,8 +121,7 @@ def sample(
         to: share of the tape that is fitted on.
         config: of the fit.
         engine: static choices of its stages.
-        truth_bp: true V at each row of a generative world, whose takers carry limits; a fill on a
-            recording is marked at the mid one holding horizon later.
+        truth_bp: true V at each row of a generative world, whose takers carry limits.
 
     Raises:
         ValueError: where no probe lives and dies within that part.
@@ -145,11 +145,8 @@ def sample(
     hits, _ = probe_run.fill(
         part, rule, placed, priced, lives, split, False, config.probes, takers_have_limits
     )
-    mark_bp = (
-        probe_run.marks_at_mid(known, float(params.risk.holding_s)).bp
-        if truth_bp is None
-        else truth_bp[:rows]
-    )
+    # Only a world says what a fill was worth.
+    mark_bp = np.zeros(rows) if truth_bp is None else truth_bp[:rows]
     anchor_bp = -np.cumsum(np.asarray(part.events().shift_bp, np.float64))[row]
     filled = [probe_scores.filled(placed, one, mark_bp) for one in hits]
     edge = [probe_scores.edge_bp(priced.price_bp, anchor_bp, *one) for one in filled]
@@ -224,7 +221,7 @@ def fit(
 
     def said(z: Any, asked: Any) -> tuple[Any, Any]:
         moved = lambda x: _told(x, params, at.params(z))
-        return jax.vmap(lambda x: _outcome(at.params(z), lives, moved(x), depths, engine))(asked)
+        return jax.vmap(lambda x: outcome(at.params(z), lives, moved(x), depths, engine))(asked)
 
     def loss(z: Any, given: Any) -> tuple[Any, Any]:
         asked, filled, edge, weight, apart, var = given
@@ -257,17 +254,14 @@ def fit(
     return new, {"start": told[0], "end": told[-1], **leaves}
 
 
-def chance(
-    params: graph.Params, lives_s: Any, asked: probing.Asked, depths: int, engine: graph.Config
-) -> Any:
-    """P of every probe of one moment, `[lives, side, depths]`; to be differentiated."""
-    return _outcome(params, lives_s, asked, depths, engine)[0]
-
-
-def _outcome(
+def outcome(
     params: graph.Params, lives_s: Any, asked: probing.Asked, depths: int, engine: graph.Config
 ) -> tuple[Any, Any]:
-    """P, and the edge that a fill is said to have, of every probe of one moment."""
+    """P, and the edge that a fill is said to have, of every probe of one moment.
+
+    Both are `[lives, side, depths]`, to be differentiated; the edge is that of
+    `evaluation.probe_scores`.
+    """
     s = _priced(params, lives_s, asked, engine)
     ours = lambda x: x[:, :, -depths:]
     fill, sniped = ours(s.fill), ours(s.sniped)
