@@ -28,6 +28,8 @@ def at_the_root(monkeypatch):
         (["atlantis"], "no world 'atlantis'"),
         (["thin", "--set", "belief.private.follow=1"], "no parameter 'belief.private.follow'"),
         (["thin", "--for", "60"], "expected at least 330"),
+        (["thin", "--trend", "--for", "400"], "found no drift in these worlds"),
+        (["tape.jsonl.gz", "--coin", "BTC", "--trend"], "which do not tell their drift"),
     ],
 )
 def test_what_cannot_be_fitted_is_said_and_nothing_is_written(capsys, tmp_path, argv, said):

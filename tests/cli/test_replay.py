@@ -9,7 +9,7 @@ from diffmm import cli
 from diffmm.cli import replay
 from diffmm.core import declarations, defaults
 from diffmm.engine import graph
-from diffmm.training import fill_fit, fit, restore, target, with_private
+from diffmm.training import fill_fit, fit, restore, target, trend_fit, with_private, with_trend
 
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -62,7 +62,8 @@ def test_what_cannot_be_replayed_is_said_and_exits_with_2(capsys, argv, said):
     assert said in err
 
 
-WORLD = (*fill_fit.NAMES, *fill_fit.EDGES)
+TREND = tuple(f"features.trend.{name}" for name in (*trend_fit.SIGNS, "signs"))
+WORLD = (*fill_fit.NAMES, *fill_fit.EDGES, *TREND)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +76,7 @@ def test_the_shipped_checkpoints_hold_what_was_fitted_or_set_and_else_what_is_de
     params, provenance = restore(folder, target(folder))
     declared = defaults(graph.Params)
     declared = with_private(declared) if provenance["private"] else declared
+    declared = with_trend(declared) if provenance.get("trend") else declared
     stated = {one.split("=")[0] for one in provenance["set"]}
     terms = [f"features.{term}" for term in fit.TERMS]
     changed = set()

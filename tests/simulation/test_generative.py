@@ -210,3 +210,32 @@ def test_a_long_position_pays_the_hour_s_rate_at_the_public_price():
     assert account.settle(run, [late], taker_fee_bp=4.5).funding_1e8 == 0
     short = dataclasses.replace(long, sign=1)
     assert account.settle(run, [short], taker_fee_bp=4.5).funding_1e8 == -paid
+
+
+def test_a_drift_moves_the_price_its_takers_and_the_book_and_leaves_the_other_draws():
+    trending = world_io.load_world("trending")
+    still = msgspec.structs.replace(trending, drift=type(trending.drift)())
+    bent, plain = (generative.simulate(x, 5, 3600.0) for x in (trending, still))
+    np.testing.assert_array_equal(bent.times_s, plain.times_s)
+    np.testing.assert_array_equal(bent.usd, plain.usd)
+    assert not plain.drift_bp_s.any()
+    # The drift's own sum, by the step before each time; a step may hold a change.
+    moved = np.cumsum(bent.drift_bp_s[:-1] * np.diff(bent.times_s))
+    np.testing.assert_allclose((bent.public_bp - plain.public_bp)[1:], moved, atol=1.0)
+    np.testing.assert_allclose(
+        bent.value_bp - bent.public_bp, plain.value_bp - plain.public_bp, atol=1e-9
+    )
+    speed = trending.drift.speed_bp_s
+    assert set(np.unique(bent.drift_bp_s)) == {-speed, 0.0, speed}
+    drift = bent.drift_bp_s[bent.at_takers]
+    against = (drift * plain.sign < 0) & (plain.kind == laws.UNINFORMED)
+    turned = bent.sign != plain.sign
+    assert not turned[~against].any()
+    assert turned[against].mean() == pytest.approx(trending.drift.turned, abs=0.08)
+    # A turned taker goes as far the other way.
+    reach = lambda m: m.sign * (m.limit_bp - m.public_bp[m.at_takers])
+    np.testing.assert_allclose(reach(bent), reach(plain), atol=1e-9)
+    lean = (bent.depth_noise - plain.depth_noise)[:, 0, 0] * 2
+    way = np.sign(bent.drift_bp_s[bent.at_blocks])
+    assert (lean - trending.drift.lean * way).std() == pytest.approx(0.2, abs=0.04)
+    assert np.mean(lean[way > 0]) - np.mean(lean[way < 0]) == pytest.approx(1.4, abs=0.2)

@@ -59,10 +59,12 @@ def predict(
     log_sigma_vol: Float[Array, ""],
     log_sigma_level: Float[Array, ""],
     of_v: Float[Array, ""] | float = 1.0,
+    of_drift: Float[Array, ""] | float = 1.0,
 ) -> Gaussian:
     """One mode over `dt_s`: cubature points through the drift, analytic process noise.
 
-    `of_v` is what the noise of V is of the mode's volatility, where most of that is public.
+    `of_v` is what the noise of V is of the mode's volatility, where most of that is public, and
+    `of_drift` the share of the drift that V has not yet taken in with the mid's own moves.
     """
     x = points(g)
     keep_mu = jnp.exp(-params.drift_rate * dt_s)
@@ -70,7 +72,7 @@ def predict(
     keep_logit = jnp.exp(-params.informed_rate * dt_s)
     moved = jnp.stack(
         [
-            x[V] + x[MU] * drift_horizon_s(params.drift_rate, dt_s),
+            x[V] + of_drift * x[MU] * drift_horizon_s(params.drift_rate, dt_s),
             x[MU] * keep_mu,
             log_sigma_level + (x[LOG_SIGMA] - log_sigma_level) * keep_log,
             params.informed_mean + (x[INFORMED] - params.informed_mean) * keep_logit,

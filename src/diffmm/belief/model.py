@@ -355,12 +355,13 @@ def _observe(
     params: Params, modes: Gaussian, event: Event, seen: Features, config: Config
 ) -> tuple[Gaussian, Float[Array, "modes"], Float[Array, "modes"]]:
     move = params.dynamics
-    of_v = 1.0 if params.private is None else params.private.volatility
+    private = params.private
+    of_v, of_drift = (1.0, 1.0) if private is None else (private.volatility, 1 - private.follow)
 
     def mode(g, drift_vol, sigma_scale, log_sigma_vol):
         level = seen.z[LEVEL]
         g = dynamics.predict(
-            move, g, event.dt_s, drift_vol, sigma_scale, log_sigma_vol, level, of_v
+            move, g, event.dt_s, drift_vol, sigma_scale, log_sigma_vol, level, of_v, of_drift
         )
         total, first = jnp.zeros_like(params.tail), jnp.zeros_like(params.tail)
         for k, (_, target) in enumerate((OBSERVATIONS + PARTICIPANTS)[: seen.z.shape[0]]):

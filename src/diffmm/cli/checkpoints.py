@@ -11,6 +11,8 @@ from .saying import say
 DEFAULT = pathlib.Path("checkpoints") / "default"
 WORLDS = pathlib.Path("checkpoints") / "worlds"
 """For generated markets: who takes there, and how a quote is filled, is not as on a recording."""
+OF_WORLD = pathlib.Path("checkpoints") / "of_world"
+"""A folder for each world that a checkpoint was fitted on alone."""
 DECLARED = "declared"
 
 
@@ -59,11 +61,21 @@ def find(checkpoint: str | None) -> Found:
     return Found(folder, label, is_promoted=True)
 
 
-def for_market(checkpoint: str | None, *, is_generated: bool) -> str | None:
-    """The checkpoint asked for, else in a generated market that of the worlds, where it is."""
-    if checkpoint is None and is_generated and WORLDS.exists():
-        return str(WORLDS)
-    return checkpoint
+def for_market(
+    checkpoint: str | None, *, is_generated: bool, world: str | None = None
+) -> str | None:
+    """The checkpoint asked for, else in a generated market that of the worlds, where it is.
+
+    Args:
+        checkpoint: as asked for.
+        is_generated: whether the market is.
+        world: its name, where there is one world: one of its own goes before that of all.
+    """
+    if checkpoint is not None or not is_generated:
+        return checkpoint
+    is_name = world is not None and pathlib.Path(world).name == world
+    own = [OF_WORLD / str(world)] if is_name else []
+    return next((str(folder) for folder in [*own, WORLDS] if folder.exists()), None)
 
 
 def load(checkpoint: str | None, settings: list[str]) -> tuple[Any, Found]:

@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--steps", type=int, help="of the gradient; 0 fits the index alone")
     add("--fills", action="store_true", help="the fill model too, by what became of probe quotes")
     add("--private", action="store_true", help="with private information, as --set says of it")
+    add("--trend", action="store_true", help="with a trend, fitted on the drifts of worlds")
     add("--seed", type=int, default=100, help="of a world: of its first run")
     add("--seeds", type=int, default=1, help="of a world: runs, from --seed on")
     add("--for", dest="for_s", type=float, metavar="SECONDS", help="length of a world")
@@ -49,7 +50,7 @@ def main(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace) -> int:
     from diffmm.core import defaults
     from diffmm.engine import graph
-    from diffmm.training import apply, CheckpointError, fit, save, with_private
+    from diffmm.training import apply, CheckpointError, fit, save, trend_fit, with_private, with_trend
 
     if not 0 < args.to <= 1:
         raise ValueError(f"--to {args.to}, expected a share in (0, 1]")
@@ -60,11 +61,14 @@ def _run(args: argparse.Namespace) -> int:
     is_world = [markets.is_world(path) for path in args.path]
     if any(is_world) and not all(is_world):
         raise ValueError("found recordings beside worlds, expected one kind: fit them apart")
+    if args.trend and not any(is_world):
+        raise ValueError("found --trend with recordings, which do not tell their drift: give worlds")
     if not any(is_world) and not args.coin:
         raise ValueError("--coin is missing; a recording may hold several markets")
     coins = args.coin.split(",") if args.coin else []
-    declared = defaults(graph.Params)
-    params = apply(with_private(declared) if args.private else declared, args.set)
+    params = defaults(graph.Params)
+    params = with_private(params) if args.private else params
+    params = apply(with_trend(params) if args.trend else params, args.set)
     if any(is_world):
         found_in, aged = _worlds(args)
         given = [market.tape for market in found_in]
@@ -78,6 +82,9 @@ def _run(args: argparse.Namespace) -> int:
         # A fill is decided by how old what we know is when our order arrives: never without it.
         aged = read("receive") if args.fills else []
     params, found = fit.fit(params, given, args.to, config)
+    if args.trend:
+        drifts = [market.drift_bp_s for market in found_in]
+        params, found["trend"] = trend_fit.fit(params, given, drifts, args.to, trend_fit.Config())
     if args.fills:
         params, found["fills"] = _fills(params, list(zip(aged, truths, strict=True)), args.to)
     provenance = {
@@ -92,6 +99,7 @@ def _run(args: argparse.Namespace) -> int:
         "steps": config.steps,
         "fills": args.fills,
         "private": args.private,
+        "trend": args.trend,
         "found": found,
         "version": importlib.metadata.version("diffmm"),
     }

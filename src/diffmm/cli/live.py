@@ -82,7 +82,11 @@ def main(args: argparse.Namespace) -> int:
     }
     is_paper = args.mode == "paper" and not args.tape
     is_world = args.mode == "shadow" and not (args.tape or args.venue)
-    args.checkpoint = checkpoints.for_market(args.checkpoint, is_generated=is_paper or is_world)
+    args.checkpoint = checkpoints.for_market(
+        args.checkpoint,
+        is_generated=is_paper or is_world,
+        world=args.world if is_world else None,
+    )
     try:
         return _shadow(args) if args.mode == "shadow" else trading.run(args)
     except tuple(codes) as error:

@@ -23,6 +23,7 @@ class Market:
     - `truth_bp`: true V at each row in the coordinate of `forecast.Path.mid_bp`; a world has one.
     - `notices`, `counters`: what was odd on the way.
     - `drawn`: the world's run, with the truth about its takers.
+    - `drift_bp_s`: true drift of the public price at each row of a world.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Market:
     notices: dict[str, int]
     counters: dict[str, int]
     drawn: Any = None
+    drift_bp_s: Any = None
 
     @property
     def is_world(self) -> bool:
@@ -97,20 +99,28 @@ def _worlds(args: argparse.Namespace, account: Any) -> list[Market]:
         tape, encoder = generative.tape(market, account, EncoderConfig())
         counters = dataclasses.asdict(encoder.counters)
         name = f"{market.instrument.coin} seed {seed}"
-        out.append(Market(name, tape, _truth_bp(market, tape), {}, counters, market))
+        at = _moments(market, tape)
+        truth_bp = _truth_bp(market, tape, at)
+        out.append(Market(name, tape, truth_bp, {}, counters, market, market.drift_bp_s[at]))
     return out
 
 
-def _truth_bp(market: Any, tape: Any) -> Any:
-    """V when each row happened at the venue, about the tape's first anchor."""
+def _moments(market: Any, tape: Any) -> Any:
+    """Index into the truth's times when each row happened at the venue."""
     import numpy as np
-
-    from diffmm.simulation import generative
 
     event = tape.events()
     received_s = np.cumsum(np.asarray(event.dt_s, np.float64))
     happened_s = received_s - np.asarray(event.lag_s, np.float64) + market.lag_s[0]
     moment = np.searchsorted(market.times_s, happened_s + START_MS_OFFSET_S, side="right") - 1
-    value = market.value_bp[np.maximum(moment, 0)]
+    return np.maximum(moment, 0)
+
+
+def _truth_bp(market: Any, tape: Any, at: Any) -> Any:
+    """V at each row, about the tape's first anchor."""
+    import numpy as np
+
+    from diffmm.simulation import generative
+
     start = float(generative.price(market, 0.0))
-    return value + generative.BP * np.log(start / tape.anchors[0][1])
+    return market.value_bp[at] + generative.BP * np.log(start / tape.anchors[0][1])

@@ -88,7 +88,9 @@ def _run(args: argparse.Namespace) -> int:
     tape, told, _ = find_tape(args, account)
     on_touch = args.fill_on == "prints_or_touch"
     config = loop.Config.default(on_touch, takers_have_limits=bool(args.world))
-    params = load_params(args.checkpoint, args.set, is_generated=bool(args.world))
+    params = load_params(
+        args.checkpoint, args.set, is_generated=bool(args.world), world=args.world
+    )
     rule = fill_rule(args)
     steps = stepper.Stepper(params, rule, config)
     started = time.perf_counter()
@@ -202,9 +204,11 @@ def find_tape(args: argparse.Namespace, account: Any) -> tuple[Any, dict[str, An
     return tape, told, encoder.now_ns
 
 
-def load_params(checkpoint: str | None, settings: list[str], *, is_generated: bool) -> Any:
+def load_params(
+    checkpoint: str | None, settings: list[str], *, is_generated: bool, world: str | None = None
+) -> Any:
     """A checkpoint's parameters, by default those shipped for the market, with settings on top."""
-    named = checkpoints.for_market(checkpoint, is_generated=is_generated)
+    named = checkpoints.for_market(checkpoint, is_generated=is_generated, world=world)
     return checkpoints.load(named, settings)[0]
 
 

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     _offsets(args.edge_offsets_bp)
     account = account_inputs(args)
     is_world = args.path is not None and markets.is_world(args.path)
-    params = load_params(args.checkpoint, args.set, is_generated=is_world)
+    params = load_params(args.checkpoint, args.set, is_generated=is_world, world=args.path)
     rule = fill_rule(args)
     cancel_s = float(params.pricing.cancel_latency_s)
     if args.life_s <= cancel_s:

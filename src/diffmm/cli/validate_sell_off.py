@@ -11,8 +11,10 @@ from .validate_pricing import RULES
 
 CONTRACTS = 10.0
 """Room, as the bar is stated."""
-WEALTH_PER_ROOM = 5.0
-"""As in the product's defaults: 100,000 USD and a room of 20,000."""
+WEALTH_PER_ROOM = 0.1
+"""The room is ten times what the account is worth, as of a small one that quotes with leverage."""
+CONVEXITY = 1e4
+"""Taste of ours as stated, `risk.convexity`: half a contract of that room costs bps to hold."""
 LEVELS = 2
 """Quotes a side of the quoter, one contract each; a seller who takes both is its ladder sweep."""
 INSIDE = 0.95
@@ -52,7 +54,8 @@ def _compared(args: argparse.Namespace) -> dict[str, Any]:
         gamma_limit_usd=args.gamma_limit_usd,
         maker_fee_bp=args.fee_bp,
     )
-    params = load_params(args.checkpoint, args.set, is_generated=True)
+    taste = [f"risk.convexity={CONVEXITY:g}", *args.set]
+    params = load_params(args.checkpoint, taste, is_generated=True)
     rule = fill_rule(args)
     seeds = {
         f"seed {seed}": _one(script, seed, account, params, rule, contract_usd, on_touch)
@@ -62,6 +65,7 @@ def _compared(args: argparse.Namespace) -> dict[str, Any]:
         "script": vars(script),
         "contract_usd": contract_usd,
         "wealth_usd": account.wealth_usd,
+        "convexity": float(params.risk.convexity),
         "room_contracts": CONTRACTS,
         "gamma_limit_usd": account.gamma_limit_usd,
         "fee_bp": args.fee_bp,

@@ -42,7 +42,7 @@ def _of_tapes(args: argparse.Namespace) -> dict[str, Any]:
 
     account = account_inputs(args)
     found = markets.find(args, account)
-    params = load_params(args.checkpoint, args.set, is_generated=found[0].is_world)
+    params = load_params(args.checkpoint, args.set, is_generated=found[0].is_world, world=args.path)
     rule = fill_rule(args)
     on_touch = args.fill_on == RULES[True]
     config = loop.Config.default(on_touch, takers_have_limits=found[0].is_world)

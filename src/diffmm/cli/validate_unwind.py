@@ -49,7 +49,7 @@ def _compared(args: argparse.Namespace) -> dict[str, Any]:
 
     account, rule = account_inputs(args), fill_rule(args)
     found = markets.find(args, account)
-    plain = load_params(args.checkpoint, args.set, is_generated=found[0].is_world)
+    plain = load_params(args.checkpoint, args.set, is_generated=found[0].is_world, world=args.path)
     if plain.risk.unwind is not None:
         raise ValueError("this checkpoint has an unwind policy already; give one without")
     on_touch, prior = args.fill_on == RULES[True], learning.Config()

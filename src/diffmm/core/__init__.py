@@ -9,6 +9,7 @@ from .params import (
     defaults as defaults,
     Domain as Domain,
     interval as interval,
+    NON_NEGATIVE as NON_NEGATIVE,
     param as param,
     POSITIVE as POSITIVE,
     REAL as REAL,

@@ -73,6 +73,15 @@ SHARE = Domain(
 """A share that may be switched off: its ends are legal values, not legal optima."""
 
 
+NON_NEGATIVE = Domain(
+    "non-negative",
+    jax.nn.softplus,
+    lambda y: POSITIVE.inverse(jnp.maximum(y, jnp.finfo(y.dtype).eps)),
+    lambda y: (y >= 0) & jnp.isfinite(y),
+)
+"""A scale that may be switched off, the same way."""
+
+
 def param(
     domain: Domain = REAL,
     default: float | tuple[Any, ...] | None = None,

@@ -6,6 +6,7 @@ from . import (
     participants as participants,
     propagation as propagation,
     touch as touch,
+    trend as trend,
 )
 from .model import (
     build as build,
@@ -22,4 +23,5 @@ from .model import (
     with_frontier as with_frontier,
     with_participants as with_participants,
     with_propagation as with_propagation,
+    with_trend as with_trend,
 )

@@ -21,7 +21,7 @@ from jaxtyping import Array, Bool, Float
 from diffmm.core import defaults, numerics, param, POSITIVE, REAL, SHARE, Stage, UNIT, where
 from diffmm.market import Event, Kind
 
-from . import frontier as liquidations, hawkes, participants as quoters, propagation as news
+from . import frontier as liquidations, hawkes, participants as quoters, propagation as news, trend as drifts
 from .touch import depth_ratio, log_queue_ratio, order_flow, Touch, touch
 
 
@@ -108,6 +108,7 @@ class Params(eqx.Module):
     participants: quoters.Params | None = None
     propagation: news.Params | None = None
     frontier: liquidations.Params | None = None
+    trend: drifts.Params | None = None
 
 
 class State(eqx.Module):
@@ -141,6 +142,7 @@ class State(eqx.Module):
     participants: quoters.State | None = None
     propagation: news.State | None = None
     frontier: liquidations.State | None = None
+    trend: drifts.State | None = None
 
 
 class Features(eqx.Module):
@@ -211,6 +213,12 @@ def with_frontier(params: Params) -> Params:
     return dataclasses.replace(params, frontier=declared)
 
 
+def with_trend(params: Params, given: drifts.Params | None = None) -> Params:
+    """The same with a trend: as given, or as declared, which is without effect."""
+    declared = defaults(drifts.Params, params.queue.dtype) if given is None else given
+    return dataclasses.replace(params, trend=declared)
+
+
 def init(params: Params, *, config: Config) -> State:
     """Nothing seen."""
     zero = jnp.zeros_like(params.queue)
@@ -246,6 +254,7 @@ def init(params: Params, *, config: Config) -> State:
         participants=_init_part(quoters, "participants", params, config),
         propagation=_init_part(news, "propagation", params, config),
         frontier=_init_part(liquidations, "frontier", params, config),
+        trend=None if params.trend is None else drifts.init(params.trend),
     )
 
 
@@ -272,8 +281,13 @@ def update(params: Params, state: State, event: Event, *, config: Config) -> tup
     index = _index(params, new, event.rules.tick_bp)
     sampled = jnp.where(new.is_sample, index, new.sample_index_bp)
     new = dataclasses.replace(new, index_bp=index, sample_index_bp=sampled)
+    of_drift = None
+    if params.trend is not None:
+        new, of_drift = _drifting(params, state, new, event, at)
     state = where(event.is_valid, new, state)
     seen = _features(params, state, event, at)
+    if of_drift is not None:
+        seen = _with_drift(seen, *of_drift)
     if config.propagation is not None:
         state, seen = _propagated(params, state, event, seen, config)
     if config.participants is not None:
@@ -368,11 +382,7 @@ def _fold_flow(params: Params, state: State, event: Event) -> State:
     depth_usd = state.depth_usd + blend * (depth - state.depth_usd)
     scale = jnp.where(depth_usd > 0, depth_usd, 1.0)
     change = order_flow(state.touch, at, event.rules.tick_bp) / scale
-    # A taker who meets several orders leaves a print for each, in one message.
-    is_print, sign = event.trade.usd > 0, jnp.where(event.trade.usd > 0, event.trade.sign, 0.0)
-    is_taker = is_print & ((event.dt_s > 0) | (sign != state.taker_sign))
-    arrived = jnp.where(is_taker, jnp.stack([-sign, sign]) > 0, False)
-    count = arrived.astype(depth_usd.dtype)
+    sign, count = _arrived(state, event)
     return dataclasses.replace(
         state,
         order_flow=state.order_flow * keep + change,
@@ -382,6 +392,49 @@ def _fold_flow(params: Params, state: State, event: Event) -> State:
         trades_usd=state.trades_usd * forget + event.trade.usd,
         exposure_s=state.exposure_s * forget + event.dt_s,
         excitation=hawkes.decay(state.excitation, params.kernel_decay, event.dt_s) + count,
+    )
+
+
+def _arrived(state: State, event: Event) -> tuple[Float[Array, ""], Float[Array, "side"]]:
+    """Sign of the print that the row tells of, 0 for none, and 1 on the side of a taker who came.
+
+    A taker who meets several orders leaves a print for each, in one message.
+    """
+    is_print, sign = event.trade.usd > 0, jnp.where(event.trade.usd > 0, event.trade.sign, 0.0)
+    is_taker = is_print & ((event.dt_s > 0) | (sign != state.taker_sign))
+    arrived = jnp.where(is_taker, jnp.stack([-sign, sign]) > 0, False)
+    return sign, arrived.astype(state.trades.dtype)
+
+
+def _drifting(
+    params: Params, before: State, state: State, event: Event, at: Touch
+) -> tuple[State, tuple[Float[Array, ""], Float[Array, ""]]]:
+    """What says that the price drifts; `state` has taken in the rest of the row."""
+    assert params.trend is not None
+    assert before.trend is not None
+    variance = _variance(params, state, state.touch.half_spread_bp, event.rules.tick_bp)
+    new, told = drifts.update(
+        params.trend,
+        before.trend,
+        event,
+        at,
+        _arrived(before, event)[1],
+        state.is_flowing & (event.dt_s < params.freeze_s),
+        state.depth_ratio,
+        variance,
+        params.sample_s,
+    )
+    return dataclasses.replace(state, trend=new), told
+
+
+def _with_drift(seen: Features, z: Float[Array, ""], precision: Float[Array, ""]) -> Features:
+    """The observation of mu with one more in it, each by its precision."""
+    row = [target for _, target in OBSERVATIONS].index(Target.MU)
+    old, precision = seen.precision[row], jnp.where(seen.has_book, precision, 0.0)
+    total = old + precision
+    mean = (old * seen.z[row] + precision * z) / jnp.where(total > 0, total, 1.0)
+    return dataclasses.replace(
+        seen, z=seen.z.at[row].set(mean), precision=seen.precision.at[row].set(total)
     )
 
 

@@ -36,6 +36,8 @@ CONTEXT_S = 10.0
 SNIPER_SIZES = 100.0
 """A sniper takes all that he finds: this many mean takers is more than anyone shows."""
 OPEN_INTEREST_USD = 1e7
+LEANS = np.array([0.5, -0.5])
+"""Share of a lean by side, bids and asks."""
 FARTHEST_BP = 2_000.0
 """Limit prices are cut here; nobody quotes so far away."""
 
@@ -51,6 +53,7 @@ class Market:
     - `kind`, `sign`, `limit_bp`, `usd`: of each taker.
     - `depth_noise`: logarithms of displayed sizes about their mean, `[blocks, side, level]`.
     - `lag_s`: receive less exchange time of each of `times_s`.
+    - `drift_bp_s`: of M at each of `times_s`.
     """
 
     world: World
@@ -66,6 +69,7 @@ class Market:
     usd: np.ndarray
     depth_noise: np.ndarray
     lag_s: np.ndarray
+    drift_bp_s: np.ndarray
 
 
 def simulate(world: World, seed: int, duration_s: float | None = None) -> Market:
@@ -96,7 +100,7 @@ def simulate(world: World, seed: int, duration_s: float | None = None) -> Market
     both = np.tile([1, -1], snipes.size // 2)
     shape = (blocks.size, 2, world.makers.levels)
     market = world.market
-    return Market(
+    drawn = Market(
         world=world,
         instrument=Instrument.hyperliquid(market.coin, market.size_decimals),
         times_s=times,
@@ -111,7 +115,46 @@ def simulate(world: World, seed: int, duration_s: float | None = None) -> Market
         depth_noise=world.makers.size_noise * streams.makers.standard_normal(shape),
         lag_s=market.feed_lag_s
         + market.feed_jitter_s * streams.feed.standard_exponential(times.size),
+        drift_bp_s=np.zeros(times.size),
     )
+    return _drifting(drawn, streams.drift) if world.drift.exists else drawn
+
+
+def bend(
+    market: Market, public_bp: np.ndarray, turned: np.ndarray, lean: np.ndarray
+) -> Market:
+    """The same market about another public price, some takers turned and the book leaning.
+
+    A limit stands as far from the new price as it stood from the old one, on the other side where
+    its taker is turned; what is private stays beyond the price what it was.
+
+    Args:
+        market: one run.
+        public_bp: M at each time.
+        turned: which takers trade the other way.
+        lean: log of displayed bids over asks that is added at each block.
+    """
+    way = np.where(turned, -1, 1)
+    reach = market.limit_bp - market.public_bp[market.at_takers]
+    return dataclasses.replace(
+        market,
+        public_bp=public_bp,
+        value_bp=public_bp + market.value_bp - market.public_bp,
+        sign=way * market.sign,
+        limit_bp=public_bp[market.at_takers] + way * reach,
+        depth_noise=market.depth_noise + lean[:, None, None] * LEANS[:, None],
+    )
+
+
+def _drifting(drawn: Market, rng: np.random.Generator) -> Market:
+    """The drift of the world laid over a run."""
+    sign, moved = laws.drifts(drawn.world, rng, drawn.times_s)
+    lean = laws.leans(drawn.world, rng, drawn.times_s[drawn.at_blocks], sign[drawn.at_blocks])
+    chance = rng.random(drawn.sign.size)
+    against = sign[drawn.at_takers] * drawn.sign < 0
+    turned = against & (drawn.kind == laws.UNINFORMED) & (chance < drawn.world.drift.turned)
+    bent = bend(drawn, drawn.public_bp + moved, turned, lean)
+    return dataclasses.replace(bent, drift_bp_s=sign * drawn.world.drift.speed_bp_s)
 
 
 def messages(market: Market, prints: Literal["limits", "public"]) -> Iterator[tuple[int, Message]]:

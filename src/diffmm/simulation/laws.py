@@ -25,6 +25,7 @@ class Streams:
     snipers: Generator
     secrets: Generator
     feed: Generator
+    drift: Generator
 
     @classmethod
     def of(cls, seed: int) -> "Streams":
@@ -81,6 +82,35 @@ def snipes(world: World, rng: Generator, duration_s: float) -> np.ndarray:
     window = world.sniping.window_s
     times = np.arange(rng.random() * window, duration_s, window)
     return times[rng.random(times.size) < world.sniping.probability]
+
+
+def drifts(
+    world: World, rng: Generator, times_s: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sign of the drift at each time, 0 where there is none, and how far it has moved M, in bp."""
+    drift, end_s = world.drift, times_s[-1]
+    change_s, sign = [0.0], [0.0]
+    while change_s[-1] < end_s and drift.start_rate_s > 0:
+        is_on = sign[-1] != 0
+        stays_s = drift.lasts_s if is_on else 1 / drift.start_rate_s
+        change_s.append(change_s[-1] + stays_s * rng.standard_exponential())
+        sign.append(0.0 if is_on else rng.choice([-1.0, 1.0]))
+    knots, speed = np.array(change_s), drift.speed_bp_s * np.array(sign)
+    moved = np.concatenate([[0.0], np.cumsum(speed[:-1] * np.diff(knots))])
+    last = np.searchsorted(knots, times_s, side="right") - 1
+    return np.array(sign)[last], moved[last] + speed[last] * (times_s - knots[last])
+
+
+def leans(world: World, rng: Generator, times_s: np.ndarray, sign: np.ndarray) -> np.ndarray:
+    """Log of displayed bids over asks at each time: with the drift, and noise."""
+    drift = world.drift
+    kept = np.exp(-np.diff(times_s) / drift.lean_memory_s)
+    noise, shock = np.empty(times_s.size), rng.standard_normal(times_s.size)
+    noise[0] = shock[0]
+    for k in range(1, times_s.size):
+        keep = kept[k - 1]
+        noise[k] = keep * noise[k - 1] + np.sqrt(1 - keep**2) * shock[k]
+    return drift.lean * sign + drift.lean_noise * noise
 
 
 def _gamma(rng: Generator, count: np.ndarray, mean_bp: float) -> np.ndarray:

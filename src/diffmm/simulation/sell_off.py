@@ -41,9 +41,9 @@ class Script:
 
 WORLD = world.World(
     title="The thin world's book, takers and secrets; a quarter of its flow, a third of its noise",
-    market=world.Market(mid_usd=1000.0, volatility_bp=0.5),
-    makers=world.Makers(half_spread_bp=6.0, touch_usd=3000.0),
-    takers=world.Takers(rate_s=0.25, mean_usd=1000.0, reach_bp=12.0),
+    market=world.Market(mid_usd=1100.0, volatility_bp=1.5),
+    makers=world.Makers(half_spread_bp=6.0, touch_usd=3300.0),
+    takers=world.Takers(rate_s=0.7, mean_usd=440.0, reach_bp=12.0),
     private=world.Private(informed_share=0.2, sd_bp=3.0, delay_s=30.0, noise_bp=1.0),
 )
 """What the script is laid over: a market that the shipped parameters of worlds are at home in. One
@@ -61,30 +61,30 @@ def simulate(script: Script, seed: int, *, is_rally: bool = False) -> Market:
     """
     drawn = generative.simulate(WORLD, seed, script.end_s)
     falls = drawn.times_s >= script.flat_s
-    public = _path(drawn, script)
-    # A limit stands as far from the new price as it stood from the drawn one; an informed buyer who
-    # is turned knows nothing of the fall.
-    reach = drawn.limit_bp - drawn.public_bp[drawn.at_takers]
     in_fall = falls[drawn.at_takers]
     buys = np.flatnonzero(in_fall & (drawn.sign > 0) & (drawn.kind != laws.SNIPER))
-    turned = np.delete(buys, np.s_[:: script.keeps_every])
-    sign = drawn.sign.copy()
-    sign[turned], reach[turned] = -sign[turned], -reach[turned]
-    depth = drawn.depth_noise.copy()
-    blocks = falls[drawn.at_blocks]
-    depth[blocks] += script.tilt * np.array([-0.5, 0.5])[:, None]
-    known = np.where(falls & is_rally, -1.0, 1.0)
-    if is_rally:
-        public = np.where(falls, -public, public)
-        sign, reach = np.where(in_fall, -sign, sign), np.where(in_fall, -reach, reach)
-        depth[blocks] = depth[blocks, ::-1]
+    # An informed buyer who is turned knows nothing of the fall.
+    turned = np.isin(np.arange(drawn.sign.size), np.delete(buys, np.s_[:: script.keeps_every]))
+    lean = -script.tilt * falls[drawn.at_blocks]
+    fall = generative.bend(drawn, _path(drawn, script), turned, lean)
+    fall = dataclasses.replace(fall, drift_bp_s=falls * script.move_bp / script.trend_s)
+    return _mirrored(fall, falls) if is_rally else fall
+
+
+def _mirrored(fall: Market, falls: np.ndarray) -> Market:
+    """The same flat minutes, and a rally in which everything is as in the fall the other way."""
+    way = np.where(falls, -1, 1)
+    of_takers, blocks = way[fall.at_takers], falls[fall.at_blocks]
+    depth = fall.depth_noise.copy()
+    depth[blocks] = depth[blocks, ::-1]
     return dataclasses.replace(
-        drawn,
-        public_bp=public,
-        value_bp=public + known * (drawn.value_bp - drawn.public_bp),
-        sign=sign,
-        limit_bp=public[drawn.at_takers] + reach,
+        fall,
+        public_bp=way * fall.public_bp,
+        value_bp=way * fall.value_bp,
+        sign=of_takers * fall.sign,
+        limit_bp=of_takers * fall.limit_bp,
         depth_noise=depth,
+        drift_bp_s=way * fall.drift_bp_s,
     )
 
 

@@ -168,8 +168,43 @@ class Funding(_Table, frozen=True, kw_only=True):
         _within("rate_1h", self.rate_1h, -0.04, 0.04)
 
 
+class Drift(_Table, frozen=True, kw_only=True):
+    """Times in which M drifts one way, the takers with it, and the book leans out of its way.
+
+    **Attributes:**
+
+    - `start_rate_s`, `lasts_s`: how often a drift begins when there is none, and its mean length.
+    - `speed_bp_s`: of M in it, of either sign.
+    - `turned`: share of the uninformed takers against it that trade with it instead.
+    - `lean`: log of what the side in its way shows less over the other side.
+    - `lean_noise`, `lean_memory_s`: a lean that is always there and means nothing, an OU process.
+    """
+
+    start_rate_s: float = 0.0
+    lasts_s: float = 300.0
+    speed_bp_s: float = 0.0
+    turned: float = 0.0
+    lean: float = 0.0
+    lean_noise: float = 0.0
+    lean_memory_s: float = 60.0
+
+    def __post_init__(self):
+        _within("start_rate_s", self.start_rate_s, 0.0, 1.0)
+        _above("lasts_s", self.lasts_s, 0.0)
+        _within("speed_bp_s", self.speed_bp_s, 0.0, LARGEST_BP)
+        _within("turned", self.turned, 0.0, 1.0)
+        _within("lean", self.lean, 0.0, 5.0)
+        _within("lean_noise", self.lean_noise, 0.0, 2.0)
+        _above("lean_memory_s", self.lean_memory_s, 0.0)
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything of it can happen."""
+        return self.start_rate_s > 0 or self.lean_noise > 0
+
+
 class World(_Table, frozen=True, kw_only=True):
-    """A whole world; the last four tables are the cost sources and may be left out."""
+    """A whole world; the last five tables may be left out: four sources of cost, and a drift."""
 
     title: str
     market: Market
@@ -179,6 +214,7 @@ class World(_Table, frozen=True, kw_only=True):
     sniping: Sniping = Sniping()
     unwinding: Unwinding = Unwinding()
     funding: Funding = Funding()
+    drift: Drift = Drift()
 
 
 def parse(text: str) -> World:

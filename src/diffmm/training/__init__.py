@@ -12,5 +12,6 @@ from .target import (
     target as target,
     with_flow_type as with_flow_type,
     with_private as with_private,
+    with_trend as with_trend,
     with_unwind as with_unwind,
 )

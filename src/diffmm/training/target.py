@@ -7,7 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from diffmm import belief, risk
+from diffmm import belief, features, risk
 from diffmm.core import defaults
 from diffmm.engine import graph
 from diffmm.risk import unwind
@@ -18,6 +18,7 @@ from .checkpoint import MANIFEST
 UNWIND = "risk.unwind."
 FLOW_TYPE = "belief.flow_type."
 PRIVATE = "belief.private."
+TREND = "features.trend."
 
 
 def target(folder: pathlib.Path) -> graph.Params:
@@ -35,6 +36,8 @@ def target(folder: pathlib.Path) -> graph.Params:
             declared = with_flow_type(declared)
         if any(name.startswith(PRIVATE) for name in leaves):
             declared = with_private(declared)
+        if any(name.startswith(TREND) for name in leaves):
+            declared = with_trend(declared)
         shapes = {
             x.name: leaves[UNWIND + x.name]["shape"] for x in dataclasses.fields(unwind.Params)
         }
@@ -59,3 +62,8 @@ def with_flow_type(
 def with_private(params: graph.Params, given: belief.private.Params | None = None) -> graph.Params:
     """The same with private information; as declared where nothing is given."""
     return dataclasses.replace(params, belief=belief.with_private(params.belief, given))
+
+
+def with_trend(params: graph.Params, given: features.trend.Params | None = None) -> graph.Params:
+    """The same with a trend; as declared where nothing is given."""
+    return dataclasses.replace(params, features=features.with_trend(params.features, given))
