@@ -63,11 +63,19 @@ def test_what_cannot_be_replayed_is_said_and_exits_with_2(capsys, argv, said):
 
 
 TREND = tuple(f"features.trend.{name}" for name in (*trend_fit.SIGNS, "signs"))
-WORLD = (*fill_fit.NAMES, *fill_fit.EDGES, *TREND)
+WORLD = (*fill_fit.NAMES, *fill_fit.EDGES)
+
+
+OWN = ("thin", "thick", "informed", "crisis", "funding")
 
 
 @pytest.mark.parametrize(
-    ("name", "of_fills", "to"), [("default", fill_fit.NAMES, 0.6), ("worlds", WORLD, 1.0)]
+    ("name", "of_fills", "to"),
+    [
+        ("default", fill_fit.NAMES, 0.6),
+        ("worlds", (*WORLD, *TREND), 1.0),
+        *((f"of_world/{world}", WORLD, 1.0) for world in OWN),
+    ],
 )
 def test_the_shipped_checkpoints_hold_what_was_fitted_or_set_and_else_what_is_declared(
     name, of_fills, to

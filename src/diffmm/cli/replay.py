@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--checkpoint",
         metavar="DIR|NAME",
-        help="parameters; default checkpoints/default, of worlds checkpoints/worlds",
+        help="parameters; default checkpoints/default, of worlds checkpoints/of_world/NAME or worlds",
     )
     add("--set", action="append", default=[], metavar="P=V", help="one parameter otherwise")
     add("--books", choices=CADENCES, default="full", help="thin the books to a cadence")
