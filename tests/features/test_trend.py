@@ -1,7 +1,8 @@
-"""Signs of a drift: nothing as declared, the move and no more, the same mirrored and re-anchored."""
+"""Signs of a drift: nothing as declared, the move and no more, the same mirrored."""
 
 import argparse
 import dataclasses
+import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -16,10 +17,11 @@ from diffmm.cli import markets
 from diffmm.core import defaults
 from diffmm.engine import graph, run
 from diffmm.features import trend
-from diffmm.training import apply, restore, save, target, with_private, with_trend
+from diffmm.training import apply, restore, save, target, with_trend
 
 
 MU = [of for _, of in features.OBSERVATIONS].index(features.Target.MU)
+ROOT = pathlib.Path(__file__).parents[2]
 SIGMA = 1.5
 SAMPLE_S = 1.0
 
@@ -150,7 +152,8 @@ def test_a_checkpoint_keeps_it(tmp_path):
 def test_a_planted_drift_is_believed_while_it_lasts():
     asked = argparse.Namespace(path="trending", seed=7, seeds=1, for_s=3600.0)
     found = markets.find(asked, market.AccountInputs())[0]
-    given = apply(with_trend(with_private(defaults(graph.Params))), DRIFTING)
+    folder = ROOT / "checkpoints" / "worlds"
+    given, _ = restore(folder, target(folder))
     tape = found.tape
     see, think = features.build(features.Config()), belief.build(belief.Config(fills=False))
     seen = run.watch(see, given.features, tape.rows, unpack=tape.layout.unpack)
@@ -163,15 +166,3 @@ def test_a_planted_drift_is_believed_while_it_lasts():
     assert np.mean((mu - drift) ** 2) < 0.5 * np.mean(drift**2)
     assert np.corrcoef(mu[on], drift[on])[0, 1] > 0.8
     assert np.abs(mu[~on]).mean() < 0.25 * np.abs(drift[on]).mean()
-
-
-DRIFTING = (
-    "belief.private.follow=1",
-    "features.trend.lean=0.12",
-    "features.trend.flow=0.035",
-    "features.trend.signs=260",
-    "features.trend.moves=1",
-    "belief.dynamics.drift_rate=0.0033",
-    "belief.dynamics.drift_vol=0.002,0.06,0.06",
-    "belief.exit_rate=0.002,0.0035,0.05",
-)

@@ -50,7 +50,15 @@ def main(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace) -> int:
     from diffmm.core import defaults
     from diffmm.engine import graph
-    from diffmm.training import apply, CheckpointError, fit, save, trend_fit, with_private, with_trend
+    from diffmm.training import (
+        apply,
+        CheckpointError,
+        fit,
+        save,
+        trend_fit,
+        with_private,
+        with_trend,
+    )
 
     if not 0 < args.to <= 1:
         raise ValueError(f"--to {args.to}, expected a share in (0, 1]")
@@ -62,7 +70,9 @@ def _run(args: argparse.Namespace) -> int:
     if any(is_world) and not all(is_world):
         raise ValueError("found recordings beside worlds, expected one kind: fit them apart")
     if args.trend and not any(is_world):
-        raise ValueError("found --trend with recordings, which do not tell their drift: give worlds")
+        raise ValueError(
+            "found --trend with recordings, which do not tell their drift: give worlds"
+        )
     if not any(is_world) and not args.coin:
         raise ValueError("--coin is missing; a recording may hold several markets")
     coins = args.coin.split(",") if args.coin else []

@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--checkpoint",
         metavar="DIR|NAME",
-        help="parameters; default checkpoints/default, on paper checkpoints/worlds, of a --world as in replay",
+        help="parameters; default checkpoints/default, on paper checkpoints/worlds",
     )
     add("--set", action="append", default=[], metavar="P=V", help="one parameter otherwise")
     add_account_arguments(parser)

@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--checkpoint",
         metavar="DIR|NAME",
-        help="parameters; default checkpoints/default, of worlds checkpoints/of_world/NAME or worlds",
+        help="parameters; default checkpoints/default, of a world of_world/NAME or worlds there",
     )
     add("--set", action="append", default=[], metavar="P=V", help="one parameter otherwise")
     add("--books", choices=CADENCES, default="full", help="thin the books to a cadence")
@@ -88,9 +88,7 @@ def _run(args: argparse.Namespace) -> int:
     tape, told, _ = find_tape(args, account)
     on_touch = args.fill_on == "prints_or_touch"
     config = loop.Config.default(on_touch, takers_have_limits=bool(args.world))
-    params = load_params(
-        args.checkpoint, args.set, is_generated=bool(args.world), world=args.world
-    )
+    params = load_params(args.checkpoint, args.set, is_generated=bool(args.world), world=args.world)
     rule = fill_rule(args)
     steps = stepper.Stepper(params, rule, config)
     started = time.perf_counter()

@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--checkpoint",
         metavar="DIR",
-        help="parameters; default checkpoints/default, of worlds checkpoints/of_world/NAME or worlds",
+        help="parameters; default checkpoints/default, of a world of_world/NAME or worlds there",
     )
     add("--set", action="append", default=[], metavar="P=V", help="one parameter otherwise")
     add("--from", dest="start", type=float, default=0.6, metavar="F", help="scored from this share")

@@ -21,7 +21,13 @@ from jaxtyping import Array, Bool, Float
 from diffmm.core import defaults, numerics, param, POSITIVE, REAL, SHARE, Stage, UNIT, where
 from diffmm.market import Event, Kind
 
-from . import frontier as liquidations, hawkes, participants as quoters, propagation as news, trend as drifts
+from . import (
+    frontier as liquidations,
+    hawkes,
+    participants as quoters,
+    propagation as news,
+    trend as drifts,
+)
 from .touch import depth_ratio, log_queue_ratio, order_flow, Touch, touch
 
 

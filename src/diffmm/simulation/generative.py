@@ -120,9 +120,7 @@ def simulate(world: World, seed: int, duration_s: float | None = None) -> Market
     return _drifting(drawn, streams.drift) if world.drift.exists else drawn
 
 
-def bend(
-    market: Market, public_bp: np.ndarray, turned: np.ndarray, lean: np.ndarray
-) -> Market:
+def bend(market: Market, public_bp: np.ndarray, turned: np.ndarray, lean: np.ndarray) -> Market:
     """The same market about another public price, some takers turned and the book leaning.
 
     A limit stands as far from the new price as it stood from the old one, on the other side where
@@ -146,7 +144,7 @@ def bend(
     )
 
 
-def _drifting(drawn: Market, rng: np.random.Generator) -> Market:
+def _drifting(drawn: Market, rng: laws.Generator) -> Market:
     """The drift of the world laid over a run."""
     sign, moved = laws.drifts(drawn.world, rng, drawn.times_s)
     lean = laws.leans(drawn.world, rng, drawn.times_s[drawn.at_blocks], sign[drawn.at_blocks])

@@ -84,9 +84,7 @@ def snipes(world: World, rng: Generator, duration_s: float) -> np.ndarray:
     return times[rng.random(times.size) < world.sniping.probability]
 
 
-def drifts(
-    world: World, rng: Generator, times_s: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def drifts(world: World, rng: Generator, times_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Sign of the drift at each time, 0 where there is none, and how far it has moved M, in bp."""
     drift, end_s = world.drift, times_s[-1]
     change_s, sign = [0.0], [0.0]
