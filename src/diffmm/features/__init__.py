@@ -8,18 +8,18 @@ from . import (
     touch as touch,
     trend as trend,
 )
-from .model import (
-    build as build,
+from .folds import price_noise as price_noise
+from .interface import (
     Config as Config,
     Features as Features,
-    init as init,
     OBSERVATIONS as OBSERVATIONS,
     Params as Params,
     PARTICIPANTS as PARTICIPANTS,
-    price_noise as price_noise,
     State as State,
     Target as Target,
-    update as update,
+)
+from .model import build as build, init as init, update as update
+from .parts import (
     with_frontier as with_frontier,
     with_participants as with_participants,
     with_propagation as with_propagation,
