@@ -135,7 +135,7 @@ def test_a_single_precision_covariance_stays_positive_where_the_naive_update_doe
 
 
 def test_three_nodes_give_the_published_moments_of_a_lognormal(oracles):
-    from diffmm.belief.model import NODES, WEIGHTS
+    from diffmm.belief.evidence import NODES, WEIGHTS
 
     case = oracles["ukf_exp_transform"]
     m, p = case["inputs"]["m"], case["inputs"]["P"]

@@ -77,7 +77,7 @@ def one_event(**trade):
 )
 def test_a_print_that_came_as_far_as_our_order_is_left_to_the_fill(sign, price_bp, usd, counts):
     event = one_event(sign=sign, price_bp=price_bp, usd=usd)
-    assert bool(belief.model._short(event)[-1]) == counts
+    assert bool(belief.evidence.short(event)[-1]) == counts
 
 
 def test_a_move_of_the_mid_is_followed_once_and_anchors_do_not_matter():

@@ -6,140 +6,31 @@ fills as Glosten-Milgrom evidence, weigh the modes by what they predicted.
 
 import dataclasses
 import functools as ft
-from collections.abc import Callable
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, UInt32
+from jaxtyping import Array, Float
 
-from diffmm.core import (
-    all_finite,
-    defaults,
-    flag,
-    Health,
-    numerics,
-    param,
-    POSITIVE,
-    REAL,
-    small,
-    Stage,
-    where,
-)
+from diffmm.core import all_finite, defaults, flag, Health, numerics, small, Stage, where
 from diffmm.features import Features, OBSERVATIONS, PARTICIPANTS
-from diffmm.market import ASK, BID, Event, SIDE_SIGN
+from diffmm.market import Event
 
 from . import (
     consistency,
     dynamics,
+    evidence,
     flow_type as takers,
-    glosten_milgrom,
     imm,
     predictive,
     private as premium,
-    reach,
 )
-from .dynamics import INFORMED, LOG_SIGMA, MU, V
-from .gaussian import condition, Gaussian, measure
+from .dynamics import INFORMED, LOG_SIGMA, V
+from .gaussian import Gaussian, measure
+from .interface import Belief, Config, Params, State
 
 
 LEVEL = [name for name, _ in OBSERVATIONS].index("variance")
 """The observation whose value is the level that log sigma reverts to."""
-
-NODES = (-(3**0.5), 0.0, 3**0.5)
-WEIGHTS = (1 / 6, 2 / 3, 1 / 6)
-"""Three-point Gauss-Hermite rule for a standard normal."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Config:
-    """Static choices.
-
-    **Attributes:**
-
-    - `modes`: how many of the declared modes run, in the order quiet, trending, crisis.
-    - `fills`: whether there can be fills of ours; without any, the update is the same and dearer.
-    """
-
-    modes: int = 3
-    fills: bool = True
-
-    @classmethod
-    def small(cls) -> "Config":
-        """The sizes on which the laws run."""
-        return cls(modes=2)
-
-
-class Params(eqx.Module):
-    dynamics: dynamics.Params
-    reach: reach.Params
-    predictive: predictive.Params
-    consistency: consistency.Params
-    exit_rate: Float[Array, "modes"] = param(POSITIVE, (0.01, 0.03, 0.05), unit="1/s")
-    tail: Float[Array, ""] = param(POSITIVE, 5.0)
-    signal_noise: Float[Array, ""] = param(POSITIVE, 0.3)
-    informed_size: Float[Array, ""] = param(REAL, 0.2)
-    prior_v_half_spreads: Float[Array, ""] = param(POSITIVE, 1.0)
-    prior_log_sigma_sd: Float[Array, ""] = param(POSITIVE, 0.5)
-    prior_informed_sd: Float[Array, ""] = param(POSITIVE, 0.3)
-    flow_type: takers.Params | None = None
-    private: premium.Params | None = None
-
-
-class State(eqx.Module):
-    modes: Gaussian
-    log_mode: Float[Array, "modes"]
-    has_started: Bool[Array, ""]
-    scored: consistency.State
-    flow_type: takers.State | None = None
-    private: premium.State | None = None
-
-
-class Belief(eqx.Module):
-    """The mixture posterior.
-
-    **Attributes:**
-
-    - `mean`, `cov`: moments of the mixture over `[V, mu, log sigma, informed_logit]`.
-    - `log_mode`: log probabilities of the modes.
-    - `mode_mean`, `mode_var`: means, and variances of V, of each mode, when the newest information
-      left the venue.
-    - `mode_sigma_bp`: expected volatility of each mode, bp per sqrt(s).
-    - `age_s`: of the newest information.
-    - `drift_rate`: reversion of mu, for `E[V at t + T]`.
-    - `log_scale`: logs of what predictive variances must be multiplied by, at each horizon.
-    - `informed`: probability that the next taker of typical size is informed.
-    - `nis`: normalised innovation squared of the fair-value observation, mixed.
-    - `log_score`: log likelihood of this event's observations and fills.
-    - `is_ready`: whether there is a belief at all (a two-sided book was seen).
-    - `health`: flags.
-    - `flow_type`: who filled us; `None` where `Params.flow_type` is.
-    """
-
-    mean: Float[Array, "4"]
-    cov: Float[Array, "4 4"]
-    log_mode: Float[Array, "modes"]
-    mode_mean: Float[Array, "modes 4"]
-    mode_var: Float[Array, "modes"]
-    mode_sigma_bp: Float[Array, "modes"]
-    age_s: Float[Array, ""]
-    drift_rate: Float[Array, ""]
-    log_scale: Float[Array, "horizons"]
-    informed: Float[Array, ""]
-    nis: Float[Array, ""]
-    log_score: Float[Array, ""]
-    is_ready: Bool[Array, ""]
-    health: UInt32[Array, ""]
-    flow_type: takers.FlowType | None = None
-
-    @property
-    def sigma_bp(self) -> Float[Array, ""]:
-        """Root mean square volatility over the modes."""
-        return jnp.sqrt(jnp.sum(jnp.exp(self.log_mode) * self.mode_sigma_bp**2))
-
-    def expected_v(self, horizon_s: Float[Array, ""]) -> Float[Array, ""]:
-        """`E[V at t + T]`: the only place where drift enters a quote."""
-        return self.mean[V] + self.mean[MU] * dynamics.drift_horizon_s(self.drift_rate, horizon_s)
 
 
 def init(params: Params, *, config: Config) -> State:
@@ -206,17 +97,17 @@ def update(
     modes, log_likelihood, nis = _observe(params, modes, event, seen, config)
     joint = log_mode + log_likelihood
     if params.private is not None:
-        modes, log_print = _take_print(params, modes, event, seen)
+        modes, log_print = evidence.take_print(params, modes, event, seen)
         joint = joint + log_print
-    typed, said = _typed(params, fresh, event, seen, filled)
+    typed, said = evidence.typed_fills(params, fresh, event, seen, filled)
     if config.fills:
-        taken, log_fills = _take_fills(params, modes, event, seen, said)
+        taken, log_fills = evidence.take_fills(params, modes, event, seen, said)
         if filled is None:
             modes, joint = taken, joint + log_fills
         else:
             modes = jax.tree.map(lambda old, new: old + filled * (new - old), modes, taken)
             joint = joint + filled * log_fills
-        modes, log_stop = _take_stop(params, modes, event, seen)
+        modes, log_stop = evidence.take_stop(params, modes, event, seen)
         joint = joint + log_stop
     scored = consistency.score(
         params.consistency, fresh.scored, event.dt_s, event.shift_bp, seen.is_flowing
@@ -228,30 +119,6 @@ def update(
     nis = jnp.sum(jnp.exp(new.log_mode) * nis)
     told = _belief(params, _shifted(new, seen), event, nis, log_score, config)
     return new, dataclasses.replace(told, flow_type=said)
-
-
-def informed_share(
-    params: Params, mean: Float[Array, ""], var: Float[Array, ""], size: Float[Array, "*s"]
-) -> Float[Array, "*s"]:
-    """`E[sigmoid(logit + b log(1 + size))]` over the posterior of the logit.
-
-    The same pi for the belief's fill update and for the surface. `size` is the quote's notional
-    over the mean print: 0 leaves the logit alone. Where takers have types, the mean over their
-    shares.
-    """
-    sd = jnp.sqrt(var)
-    tilt = params.informed_size * jnp.log1p(size)
-    share = lambda logit: takers.informed(params.flow_type, None, logit)
-    terms = [w * share(mean + x * sd + tilt) for x, w in zip(NODES, WEIGHTS, strict=True)]
-    return terms[0] + terms[1] + terms[2]
-
-
-def depth_unit_bp(params: Params, seen: Features, tick_bp: Float[Array, ""]) -> Float[Array, ""]:
-    """The market's scale of a depth, `half_spread + sigma sqrt(scale_s) + tick / 2`.
-
-    The same for the belief's fill update and for the surface.
-    """
-    return seen.half_spread_bp + seen.sigma_bp * jnp.sqrt(params.reach.scale_s) + tick_bp / 2
 
 
 def mid_ahead(
@@ -376,148 +243,6 @@ def _observe(
     return jax.vmap(mode)(modes, move.drift_vol[:n], move.sigma_scale[:n], move.log_sigma_vol[:n])
 
 
-def _typed(
-    params: Params, state: State, event: Event, seen: Features, filled: Float[Array, ""] | None
-) -> tuple[takers.State | None, takers.FlowType | None]:
-    """Types of whoever filled us at this row; `None` where there are none."""
-    if params.flow_type is None:
-        return None, None
-    assert state.flow_type is not None
-    unit, trade, _ = _scales(params, event, seen)
-    given = (event, seen, unit, trade)
-    return takers.update(params.flow_type, state.flow_type, given, filled=filled)
-
-
-def _take_fills(
-    params: Params,
-    modes: Gaussian,
-    event: Event,
-    seen: Features,
-    typed: takers.FlowType | None,
-) -> tuple[Gaussian, Float[Array, "modes"]]:
-    unit, trade, noise = _scales(params, event, seen)
-
-    def side(modes, which):
-        price, usd = event.fill.price_bp[which], event.fill.usd[which]
-        sign = jnp.asarray(SIDE_SIGN, price.dtype)[which]
-        log_type = None if typed is None else typed.log_type[which]
-
-        def mode(g):
-            depth = sign * (price - g.mean[V])
-            log_u = reach.log_reach(params.reach, depth, event.fill.depth_usd[which], unit, trade)
-            fill = lambda pi: glosten_milgrom.posterior(
-                g.mean[V], g.var(V), price, sign, pi, jnp.exp(log_u) / 2, noise
-            )
-            return _take(params, g, fill, usd / trade, usd > 0, seen.informed_shift, log_type)
-
-        return jax.vmap(mode)(modes)
-
-    # Two fills in one row have no known order: the one nearer to fair value first, so that bid and
-    # ask are exchanged exactly in a mirrored market.
-    depth = jnp.asarray(SIDE_SIGN, unit.dtype) * (event.fill.price_bp - seen.fair_bp)
-    first = jnp.where(depth[ASK] < depth[BID], ASK, BID)
-    modes, log_first = side(modes, first)
-    modes, log_second = side(modes, BID + ASK - first)
-    return modes, log_first + log_second
-
-
-def _scales(
-    params: Params, event: Event, seen: Features
-) -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""]]:
-    """Unit of a depth, mean print, and noise of an informed taker's signal; all above zero."""
-    unit = depth_unit_bp(params, seen, event.rules.tick_bp)
-    unit = jnp.where(unit > 0, unit, 1.0)
-    trade = jnp.where(seen.trade_usd > 0, seen.trade_usd, 1.0)
-    return unit, trade, params.signal_noise * unit
-
-
-def _short(
-    event: Event,
-) -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""], Bool[Array, ""]]:
-    """The row's taker: his sign, how far out our nearest order to him rests and the queue in front
-    of it (infinity and 0 without one), and whether there is a print and it stopped short of that.
-    """
-    which = jnp.where(event.trade.sign > 0, ASK, BID)
-    sign = jnp.sign(event.trade.sign)
-    mine = jax.tree.map(lambda x: x[which], event.orders)
-    away = jnp.where(mine.is_resting, sign * mine.price_bp, jnp.inf)
-    nearest = jnp.min(away)
-    ahead = jnp.sum(jnp.where(mine.is_resting & (away == nearest), mine.ahead_usd, 0.0))
-    return sign, nearest, ahead, (event.trade.usd > 0) & (sign * event.trade.price_bp < nearest)
-
-
-def _take_stop(
-    params: Params, modes: Gaussian, event: Event, seen: Features
-) -> tuple[Gaussian, Float[Array, "modes"]]:
-    """A print that stopped short of our nearest order on its side: the fill that did not come."""
-    unit, trade, noise = _scales(params, event, seen)
-    sign, nearest, ahead, is_short = _short(event)
-    stopped = is_short & jnp.isfinite(nearest)
-    price = jnp.where(stopped, sign * nearest, seen.fair_bp)
-
-    def mode(g):
-        depth = sign * (price - g.mean[V])
-        log_u = reach.log_reach(params.reach, depth, ahead, unit, trade)
-        log_g = reach.log_reach(params.reach, jnp.zeros_like(depth), ahead, unit, trade)
-        none = lambda pi: glosten_milgrom.passed(
-            g.mean[V], g.var(V), price, sign, pi, jnp.exp(log_u) / 2, jnp.exp(log_g), noise
-        )
-        return _take(params, g, none, event.trade.usd / trade, stopped, seen.informed_shift, None)
-
-    return jax.vmap(mode)(modes)
-
-
-def _take_print(
-    params: Params, modes: Gaussian, event: Event, seen: Features
-) -> tuple[Gaussian, Float[Array, "modes"]]:
-    """A public taker who did not come as far as we stand: what his price says about V."""
-    assert params.private is not None
-    share = params.private.prints
-    unit, trade, noise = _scales(params, event, seen)
-    sign, _, _, is_short = _short(event)
-    # One message holds a print for each order that a taker met; the first stands for him.
-    happened = is_short & (event.dt_s > 0)
-    price = jnp.where(happened, event.trade.price_bp, seen.fair_bp)
-
-    def mode(g):
-        depth = sign * (price - g.mean[V])
-        log_u = reach.log_reach(params.reach, depth, jnp.zeros_like(depth), unit, trade)
-        said = lambda pi: glosten_milgrom.posterior(
-            g.mean[V], g.var(V), price, sign, pi * share, jnp.exp(log_u) / 2, noise
-        )
-        size = event.trade.usd / trade
-        return _take(params, g, said, size, happened, seen.informed_shift, None)
-
-    return jax.vmap(mode)(modes)
-
-
-def _take(
-    params: Params,
-    g: Gaussian,
-    given: Callable[[Float[Array, ""]], glosten_milgrom.FillPosterior],
-    size: Float[Array, ""],
-    happened: Bool[Array, ""],
-    shift: Float[Array, ""] | None,
-    log_type: Float[Array, " types"] | None,
-) -> tuple[Gaussian, Float[Array, ""]]:
-    """One mode after what a taker of `size` mean prints did, and the log likelihood of that."""
-    tilt = params.informed_size * jnp.log1p(size)
-    tilt = tilt if shift is None else tilt + shift
-    sd = jnp.sqrt(g.var(INFORMED))
-    logits = [g.mean[INFORMED] + x * sd for x in NODES]
-    shares = [takers.informed(params.flow_type, log_type, x + tilt) for x in logits]
-    logs = [jnp.log(w * given(pi).likelihood) for w, pi in zip(WEIGHTS, shares, strict=True)]
-    log_total = jax.nn.logsumexp(jnp.stack(logs))
-    weights = [jnp.exp(x - log_total) for x in logs]
-    # The likelihood is linear in pi, so V's moments need its mean only.
-    v = given(sum(w * pi for w, pi in zip(WEIGHTS, shares, strict=True)))
-    mean = sum(w * x for w, x in zip(weights, logits, strict=True))
-    var = sum(w * (x - mean) ** 2 for w, x in zip(weights, logits, strict=True))
-    new = condition(g, V, v.mean_bp, v.var_bp2)
-    new = condition(new, INFORMED, mean, var)
-    return where(happened, new, g), jnp.where(happened, log_total, 0.0)
-
-
 def _shifted(state: State, seen: Features) -> State:
     """What the belief tells: outside news that is not yet taken in stands on the informed logit.
 
@@ -550,7 +275,7 @@ def _belief(
         age_s=event.age_s,
         drift_rate=params.dynamics.drift_rate,
         log_scale=consistency.log_scale(params.consistency, state.scored),
-        informed=informed_share(
+        informed=evidence.informed_share(
             params, mean[INFORMED], cov[INFORMED, INFORMED], jnp.zeros_like(log_score)
         ),
         nis=nis,

@@ -39,7 +39,7 @@ def log_reach(
         params: decays and the tail.
         depth_bp: distance of the quote beyond fair value on its own side; negative inside it.
         ahead_usd: notional in front of the quote at better or equal prices.
-        unit_bp: scale of a depth, `belief.model.depth_unit_bp`, above zero.
+        unit_bp: scale of a depth, `belief.depth_unit_bp`, above zero.
         trade_usd: mean notional that a taker takes, above zero.
     """
     deep = params.depth_decay * jnp.maximum(depth_bp, 0.0) / unit_bp

@@ -35,7 +35,7 @@ class Grid:
 
     - `inside`: shares of the way from our touch to the opposite one.
     - `beyond`: distances beyond our touch, in the market's scale of a depth
-      (`belief.model.depth_unit_bp`), rounded outwards to ticks.
+      (`belief.depth_unit_bp`), rounded outwards to ticks.
     """
 
     inside: tuple[float, ...] = (0.6, 0.3)
@@ -172,7 +172,7 @@ def ask(
 ) -> tuple[risk.State, Asked]:
     """The probes of one wake, before they are priced."""
     engine, f, b = params.engine, seen.features, seen.belief
-    unit = belief.model.depth_unit_bp(engine.belief, f, told.rules.tick_bp)
+    unit = belief.depth_unit_bp(engine.belief, f, told.rules.tick_bp)
     told = dataclasses.replace(told, orders=probes(told, unit, grid))
     risk_state, budget = risk.update(
         engine.risk, state.risk, (told, f, b), config=config.engine.risk
@@ -231,7 +231,7 @@ def _price(
         epnl_bp=ours(epnl),
         size_usd=s.size_usd,
         tau_s=s.tau_s,
-        unit_bp=belief.model.depth_unit_bp(
+        unit_bp=belief.depth_unit_bp(
             params.engine.belief, asked.features, asked.event.rules.tick_bp
         ),
     )

@@ -25,7 +25,7 @@ from jaxtyping import Array, Float
 
 from diffmm import belief
 from diffmm.belief import flow_type, glosten_milgrom
-from diffmm.belief.model import NODES, WEIGHTS
+from diffmm.belief.evidence import NODES, WEIGHTS
 from diffmm.engine import run
 from diffmm.market import SIDE_SIGN
 

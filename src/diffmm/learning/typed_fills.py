@@ -16,8 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int32
 
 from diffmm import belief, features
-from diffmm.belief import flow_type
-from diffmm.belief.model import depth_unit_bp
+from diffmm.belief import depth_unit_bp, flow_type
 from diffmm.core import Stage, where
 from diffmm.engine import graph, run
 from diffmm.market import Kind, Layout, SIDE_SIGN, Tape

@@ -149,7 +149,7 @@ def update(
     """Price every candidate and every order of ours at this wake."""
     event, seen, belief, risk, belief_params = inputs
     sigma = belief.sigma_bp + jnp.finfo(seen.sigma_bp.dtype).eps
-    unit = beliefs.model.depth_unit_bp(belief_params, seen, event.rules.tick_bp)
+    unit = beliefs.depth_unit_bp(belief_params, seen, event.rules.tick_bp)
     grid = _columns(
         event, candidates(event.book, event.rules.tick_bp, params.reach * unit, config.candidates)
     )
