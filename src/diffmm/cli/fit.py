@@ -26,6 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--set", action="append", default=[], metavar="P=V", help="one parameter to start from")
     add("--steps", type=int, help="of the gradient; 0 fits the index alone")
     add("--fills", action="store_true", help="the fill model too, by what became of probe quotes")
+    add(
+        "--rounds",
+        type=int,
+        default=1,
+        metavar="N",
+        help="fits of the fills, each on what the belief makes of the one before; default 1",
+    )
     add("--private", action="store_true", help="with private information, as --set says of it")
     add("--trend", action="store_true", help="with a trend, fitted on the drifts of worlds")
     add("--seed", type=int, default=100, help="of a world: of its first run")
@@ -66,6 +73,8 @@ def _run(args: argparse.Namespace) -> int:
     if out.exists():
         raise CheckpointError(f"{out} exists already; choose another folder or remove it")
     config = fit.Config() if args.steps is None else fit.Config(steps=args.steps)
+    if args.rounds < 1:
+        raise ValueError(f"--rounds {args.rounds}, expected at least 1")
     is_world = [markets.is_world(path) for path in args.path]
     if any(is_world) and not all(is_world):
         raise ValueError("found recordings beside worlds, expected one kind: fit them apart")
@@ -96,7 +105,9 @@ def _run(args: argparse.Namespace) -> int:
         drifts = [market.drift_bp_s for market in found_in]
         params, found["trend"] = trend_fit.fit(params, given, drifts, args.to, trend_fit.Config())
     if args.fills:
-        params, found["fills"] = _fills(params, list(zip(aged, truths, strict=True)), args.to)
+        known = list(zip(aged, truths, strict=True))
+        for _ in range(args.rounds):
+            params, found["fills"] = _fills(params, known, args.to)
     provenance = {
         "source": "diffmm fit",
         "tapes": _sources(args),
@@ -108,6 +119,7 @@ def _run(args: argparse.Namespace) -> int:
         "set": args.set,
         "steps": config.steps,
         "fills": args.fills,
+        "rounds": args.rounds,
         "private": args.private,
         "trend": args.trend,
         "found": found,

@@ -20,7 +20,8 @@ of a filled probe gains that of its edge, normal about
 with the variance that the edges have about it in the fitting part at the start. A later mid, all
 that a recording has, says too little of them. What the engine saw at each probe is recorded
 once, since none of these parameters reaches it but through fills of our own and public prints, and
-what prints taught stays as it was recorded. Source: ours; `tests/training/test_fill_fit.py`.
+what prints taught stays as it was recorded: where they teach, a fit is repeated on what the belief
+makes of its own outcome (`diffmm fit --rounds`). Source: ours; `tests/training/test_fill_fit.py`.
 """
 
 import dataclasses
